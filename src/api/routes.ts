@@ -135,7 +135,7 @@ export const localRoutes = {
 /** What a target answers about its side of a migration. */
 export const targetView = z.strictObject({
   id: z.string(),
-  phase: z.enum(["preparing", "receiving", "loaded", "accepted", "running", "done", "void"]),
+  phase: z.enum(["preparing", "receiving", "loaded", "accepted", "running", "done", "void", "lost"]),
   why: z.string(),
   /** Its events with raw CLOCK_MONOTONIC nanoseconds (decimal text) and the boot they belong to. */
   bootId: z.string(),
@@ -194,6 +194,14 @@ export const peerRoutes = {
     params: byId,
     status: 200,
     answer: targetView,
+  },
+  digest: {
+    method: "POST",
+    path: "/peer/migrations/:id/digest",
+    summary: "SHA-256 over the loaded, still stopped guest's memory",
+    params: byId,
+    status: 200,
+    answer: z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/) }),
   },
   voidTarget: {
     method: "POST",

@@ -84,6 +84,8 @@ export interface QmpCommands {
   "migrate-pause": { arguments: None; returns: unknown };
   "migrate-recover": { arguments: { uri: string }; returns: unknown };
   migrate_cancel: { arguments: None; returns: unknown };
+  "object-add": { arguments: { "qom-type": string; id: string; [property: string]: unknown }; returns: unknown };
+  "object-del": { arguments: { id: string }; returns: unknown };
   stop: { arguments: None; returns: unknown };
   cont: { arguments: None; returns: unknown };
   quit: { arguments: None; returns: unknown };

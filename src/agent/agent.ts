@@ -1,0 +1,381 @@
+/** One host's agent: its VMs, the migrations it takes part in, and the answers to every route. */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { freemem, totalmem } from "node:os";
+import { statfsSync } from "node:fs";
+
+import type { CheckReport, HostFacts, PeerView, VmView } from "../api/host.ts";
+import type { MachineSpec } from "../api/machine.ts";
+import type { MigrateRequest, MigrationView } from "../api/migration.ts";
+import type { Observation, Report } from "../api/report.ts";
+import { type localRoutes, peerRoutes, type PrepareRequest } from "../api/routes.ts";
+import { contradictions } from "../migration/contradictions.ts";
+import { withObservation } from "../migration/report.ts";
+import { blockers, findings, missingFiles } from "../qemu/check.ts";
+import { postCopyBlocker, probeQemu } from "../qemu/probe.ts";
+import type { QemuFacts } from "../qemu/types.ts";
+import { CodedError, toCodedError } from "../std/errors.ts";
+import { bootId, nowNs } from "./clock.ts";
+import type { AgentConfig } from "./config.ts";
+import { EventHub } from "./events.ts";
+import type { Asked, Handlers } from "./http.ts";
+import type { Log } from "./log.ts";
+import { Peer } from "./peers.ts";
+import { SourceRun } from "./source-run.ts";
+import type { MigrationRecord, Store } from "./store.ts";
+import { TargetRun } from "./target-run.ts";
+import { targetMigrationView } from "./views.ts";
+import { chooseAccelerator, Vms } from "./vms.ts";
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+/** Records read back at start-up: enough for everything that can still be running. */
+const RESUMED_MAX = 1000;
+
+type Local = typeof localRoutes;
+type PeerTable = typeof peerRoutes;
+
+export class Agent {
+  readonly config: AgentConfig;
+  readonly hub = new EventHub();
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #vms: Vms;
+  readonly #peers: ReadonlyMap<string, Peer>;
+  readonly #sources = new Map<string, SourceRun>();
+  readonly #targets = new Map<string, TargetRun>();
+  #qemuFacts: Promise<QemuFacts> | undefined;
+
+  constructor(config: AgentConfig, store: Store, log: Log) {
+    this.config = config;
+    this.#store = store;
+    this.#log = log;
+    this.#vms = new Vms(config, store, this.hub);
+    this.#peers = new Map(config.peers.map((peer) => [peer.name, new Peer(peer, config.tlsDir)]));
+  }
+
+  /** Finds QEMUs and unfinished migrations again. */
+  async resume(): Promise<void> {
+    await this.#vms.adoptAll();
+    for (const record of this.#store.migrations(RESUMED_MAX)) {
+      if (record.side === "target") {
+        const run = this.#targetRun(record);
+        if (!run.final) await run.resume(this.#vms.qemu(record.vm));
+        continue;
+      }
+      const peer = this.#peers.get(record.peer);
+      if (peer === undefined) continue;
+      const run = await this.#sourceRun(record, peer);
+      if (!run.finished || record.voidOwed) await run.resume(this.#vms.qemu(record.vm));
+    }
+    await this.#cleanup();
+  }
+
+  close(): void {
+    for (const run of this.#sources.values()) run.detach();
+    for (const peer of this.#peers.values()) peer.close();
+    this.#store.close();
+  }
+
+  readonly local: Handlers<Local> = {
+    host: async () => ({ facts: await this.#facts(), peers: await this.#peerViews() }),
+    vms: async ({ query }) => (query.scope === "all" ? this.#allVms() : this.#vms.list()),
+    run: async ({ body }) => this.#run(body),
+    vm: ({ params }) => this.#vm(params.name),
+    stop: async ({ params }) => this.#stop(params.name),
+    check: async ({ params, body }) => (await this.#check(params.name, body)).report,
+    migrate: async ({ params, body }) => this.#migrate(params.name, body),
+    migrations: ({ query }) => this.#store.migrations(query.limit).map((record) => this.#view(record)),
+    migration: ({ params }) => this.#view(this.#known(params.id)),
+    report: ({ params }) => this.#report(params.id),
+    observe: ({ params, body }) => this.#observe(params.id, body),
+    cancel: ({ params }) => this.#source(params.id).cancel(),
+    recover: ({ params }) => this.#source(params.id).recover(),
+    cleanup: async () => this.#cleanup(),
+  };
+
+  readonly forPeers: Handlers<PeerTable> = {
+    peerHost: async (asked) => (this.#trusted(asked.peer), this.#facts()),
+    peerVms: (asked) => (this.#trusted(asked.peer), this.#vms.list()),
+    prepare: async (asked) => this.#prepare(asked),
+    target: (asked) => this.#target(asked).view(),
+    handOver: async (asked) => this.#target(asked).handOver(),
+    voidTarget: (asked) => this.#target(asked).void(`the source ${asked.peer} gave the migration up`),
+    digest: async (asked) => ({ sha256: await this.#target(asked).digest() }),
+    recoverTarget: async (asked) => {
+      const run = this.#target(asked);
+      return { ...(await run.recover()), view: run.view() };
+    },
+  };
+
+  // ---- hosts and VMs
+
+  async #facts(): Promise<HostFacts> {
+    this.#qemuFacts ??= probeQemu(this.config.qemu);
+    this.#qemuFacts.catch(() => (this.#qemuFacts = undefined)); // ask again once it is installed
+    const qemu = await this.#qemuFacts;
+    const disk = statfsSync(this.config.stateDir);
+    return {
+      name: this.config.name,
+      godwit: version,
+      bootId,
+      qemu,
+      memory: { totalBytes: totalmem(), availableBytes: availableBytes() },
+      vcpus: navigator.hardwareConcurrency,
+      postCopyBlocker: await postCopyBlocker(this.config.qemu),
+      stateDiskFreeBytes: disk.bavail * disk.bsize,
+    };
+  }
+
+  async #peerViews(): Promise<PeerView[]> {
+    return Promise.all(
+      this.config.peers.map(async ({ name, address, port }) => {
+        try {
+          const facts = await this.#peer(name).call(peerRoutes.peerHost, { timeoutMs: 3_000 });
+          return { name, address: `${address}:${port}`, reachable: true, detail: `QEMU ${facts.qemu.version}` };
+        } catch (error) {
+          return { name, address: `${address}:${port}`, reachable: false, detail: toCodedError(error).message };
+        }
+      }),
+    );
+  }
+
+  async #allVms(): Promise<VmView[]> {
+    const others = await Promise.all(
+      [...this.#peers.values()].map((peer) => peer.call(peerRoutes.peerVms, { timeoutMs: 3_000 }).catch(() => [])),
+    );
+    // Both sides of a running migration know the VM; its owner's word is the one to show.
+    const all = [...this.#vms.list(), ...others.flat()];
+    return all.filter((vm) => vm.owner === vm.host || !all.some((other) => other.name === vm.name && other.owner === other.host));
+  }
+
+  #vm(name: string): VmView {
+    const vm = this.#vms.find(name);
+    if (vm === undefined) throw new CodedError("VM_UNKNOWN", { vm: name, where: `host ${this.config.name}` });
+    return vm;
+  }
+
+  async #run(machine: MachineSpec): Promise<VmView> {
+    const { qemu } = await this.#facts();
+    const missing = missingFiles(machine);
+    if (missing.length > 0) throw new CodedError("SPEC_INVALID", { file: machine.metadata.name, problem: `${missing.join(", ")} does not exist on this host` });
+    const started = await this.#vms.start({ machine, accelerator: chooseAccelerator(machine, qemu), owner: this.config.name });
+    await started.qmp.execute("query-status", {});
+    return this.#vm(machine.metadata.name);
+  }
+
+  async #stop(name: string): Promise<VmView> {
+    const vm = this.#vm(name);
+    if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
+    await this.#vms.remove(name);
+    return { ...vm, state: "stopped", pid: null };
+  }
+
+  // ---- migrations, source side
+
+  async #check(name: string, request: MigrateRequest): Promise<{ report: CheckReport; peer: Peer; facts: HostFacts }> {
+    const vm = this.#vm(name);
+    if (vm.owner !== this.config.name) throw new CodedError("VM_ELSEWHERE", { vm: name, host: vm.owner });
+    if (request.target === this.config.name) throw new CodedError("SAME_HOST", { host: request.target });
+    if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
+    const against = contradictions(request);
+    if (against.length > 0) throw new CodedError("USAGE", { problem: against.join(" ") });
+    const peer = this.#peer(request.target);
+    const [source, target, targetVms] = await Promise.all([
+      this.#facts(),
+      peer.call(peerRoutes.peerHost, { timeoutMs: 10_000 }),
+      peer.call(peerRoutes.peerVms, { timeoutMs: 10_000 }),
+    ]);
+    const qemu = this.#vms.qemu(name);
+    const found = [
+      ...findings({
+        machine: vm.machine,
+        accelerator: this.#vms.changed(name, {}).accelerator,
+        source,
+        target,
+        settings: request,
+        targetVmNames: targetVms.map((each) => each.name),
+        vmRuns: qemu !== undefined,
+      }),
+      ...(qemu === undefined ? [] : await blockers(qemu.qmp)),
+    ];
+    const report: CheckReport = {
+      vm: name,
+      source: this.config.name,
+      target: request.target,
+      ok: found.every((each) => each.severity !== "blocker"),
+      findings: found,
+    };
+    return { report, peer, facts: source };
+  }
+
+  async #migrate(name: string, request: MigrateRequest): Promise<MigrationView> {
+    const t0Ns = nowNs();
+    const { report, peer, facts } = await this.#check(name, request);
+    if (!report.ok) {
+      const bad = report.findings.filter((each) => each.severity === "blocker");
+      throw new CodedError("CHECK_FAILED", { count: bad.length, problems: bad.map((each) => `${each.what} ${each.next}`).join(" "), findings: bad });
+    }
+    const qemu = this.#vms.qemu(name);
+    const vm = this.#vms.changed(name, {});
+    // Asked again without a wait in between: two requests at once must not both pass.
+    if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
+    if (qemu === undefined) throw new CodedError("VM_UNKNOWN", { vm: name, where: `host ${this.config.name} as a running VM` });
+    const { target, ...settings } = request;
+    const record: MigrationRecord = {
+      id: `${name.slice(0, 20).replaceAll(".", "-")}-${randomUUID().slice(0, 8)}`,
+      side: "source",
+      vm: name,
+      peer: target,
+      settings,
+      startedAt: new Date().toISOString(),
+      t0Ns: String(t0Ns),
+      bootId,
+      timeline: [{ atNs: String(t0Ns), what: "accepted" }],
+      extra: { machine: vm.machine, accelerator: vm.accelerator, qemuVersion: facts.qemu.version },
+      state: { phase: "preparing" },
+      voidOwed: false,
+    };
+    const run = await this.#sourceRun(record, peer, facts.qemu.version);
+    run.start(qemu);
+    return run.view();
+  }
+
+  async #sourceRun(record: Extract<MigrationRecord, { side: "source" }>, peer: Peer, qemuVersion?: string): Promise<SourceRun> {
+    const run = new SourceRun(
+      {
+        config: this.config,
+        store: this.#store,
+        hub: this.hub,
+        vms: this.#vms,
+        log: this.#log,
+        peer,
+        qemuVersion: qemuVersion ?? String(record.extra["qemuVersion"] ?? ""),
+      },
+      record,
+    );
+    this.#sources.set(record.id, run);
+    return run;
+  }
+
+  #source(id: string): SourceRun {
+    const run = this.#sources.get(id);
+    if (run === undefined) {
+      const record = this.#known(id);
+      throw record.side === "target"
+        ? new CodedError("VM_ELSEWHERE", { vm: record.vm, host: record.peer })
+        : new CodedError("MIGRATION_UNKNOWN", { migration: id });
+    }
+    if (run.finished && run.state.phase !== "needs-person") throw new CodedError("TOO_LATE", { migration: id, phase: run.state.phase });
+    return run;
+  }
+
+  #known(id: string): MigrationRecord {
+    const record = this.#store.migration(id);
+    if (record === undefined) throw new CodedError("MIGRATION_UNKNOWN", { migration: id });
+    return record;
+  }
+
+  #view(record: MigrationRecord): MigrationView {
+    if (record.side === "target") return targetMigrationView(this.#targets.get(record.id)?.record ?? record, this.config.name);
+    const run = this.#sources.get(record.id);
+    if (run === undefined) throw new CodedError("MIGRATION_UNKNOWN", { migration: record.id });
+    return run.view();
+  }
+
+  #report(id: string): Report {
+    const record = this.#known(id);
+    const document = this.#store.report(id);
+    if (document !== undefined) return document;
+    if (record.side === "target") throw new CodedError("VM_ELSEWHERE", { vm: record.vm, host: record.peer });
+    throw new CodedError("NOT_FOUND", { path: `a report of ${id}: it has not ended` });
+  }
+
+  #observe(id: string, observation: Observation): Report {
+    const document = withObservation(this.#report(id), observation);
+    this.#store.putReport(id, document);
+    return document;
+  }
+
+  // ---- migrations, target side
+
+  async #prepare({ body, peer }: Asked<PeerTable["prepare"]>): Promise<{ address: string; port: number; view: ReturnType<TargetRun["view"]> }> {
+    this.#trusted(peer);
+    const request: PrepareRequest = body;
+    if (request.source !== peer) throw new CodedError("PEER_UNTRUSTED", { why: `${peer} speaks for ${request.source}` });
+    if (this.#store.migration(request.id) !== undefined) throw new CodedError("VM_BUSY", { vm: request.machine.metadata.name, migration: request.id });
+    const name = request.machine.metadata.name;
+    if (this.#vms.find(name) !== undefined) throw new CodedError("VM_EXISTS", { host: this.config.name, vm: name });
+    const record: MigrationRecord = {
+      id: request.id,
+      side: "target",
+      vm: name,
+      peer,
+      settings: request.settings,
+      startedAt: new Date().toISOString(),
+      t0Ns: String(nowNs()),
+      bootId,
+      timeline: [],
+      extra: {},
+      state: { phase: "preparing" },
+    };
+    const run = this.#targetRun(record);
+    const { machine, accelerator } = request;
+    const listening = await run.prepare(() => this.#vms.start({ machine, accelerator, owner: peer, migration: request.id }));
+    return { ...listening, view: run.view() };
+  }
+
+  #targetRun(record: Extract<MigrationRecord, { side: "target" }>): TargetRun {
+    const run = new TargetRun({ config: this.config, store: this.#store, hub: this.hub, vms: this.#vms, log: this.#log }, record);
+    this.#targets.set(record.id, run);
+    return run;
+  }
+
+  #target({ params, peer }: Asked<PeerTable["target"]>): TargetRun {
+    this.#trusted(peer);
+    const run = this.#targets.get(params.id);
+    // A migration's source is the only one to be answered about it.
+    if (run === undefined || run.record.peer !== peer) throw new CodedError("MIGRATION_UNKNOWN", { migration: params.id });
+    return run;
+  }
+
+  // ---- both
+
+  #peer(name: string): Peer {
+    const peer = this.#peers.get(name);
+    if (peer === undefined) {
+      const known = [this.config.name, ...this.#peers.keys()].join(", ");
+      throw new CodedError("HOST_UNKNOWN", { host: name, known });
+    }
+    return peer;
+  }
+
+  #trusted(peer: string): void {
+    if (!this.#peers.has(peer)) throw new CodedError("PEER_UNTRUSTED", { why: `${peer || "a client without a name"} is not among this host's peers` });
+  }
+
+  /** Removes what nothing can need any more: dead QEMUs' records and folders, and targets that promised never to run. */
+  async #cleanup(): Promise<{ removed: string[]; kept: string[] }> {
+    const removed: string[] = [];
+    const kept: string[] = [];
+    for (const vm of this.#vms.list()) {
+      const run = vm.migration === null ? undefined : (this.#sources.get(vm.migration) ?? this.#targets.get(vm.migration));
+      const active = run instanceof SourceRun ? !run.finished : run !== undefined && !run.final;
+      if (active) {
+        kept.push(`${vm.name}: migration ${String(vm.migration)} is still under way`);
+      } else if (vm.owner !== this.config.name) {
+        await this.#vms.remove(vm.name);
+        removed.push(`${vm.name}: left over from ${String(vm.migration)}; it belongs to ${vm.owner}`);
+      } else if (vm.pid === null) {
+        await this.#vms.remove(vm.name);
+        removed.push(`${vm.name}: its QEMU has ended`);
+      }
+    }
+    return { removed, kept };
+  }
+}
+
+/** MemAvailable: what a new guest can have without pushing others out. */
+function availableBytes(): number {
+  const match = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8"));
+  return match?.[1] === undefined ? freemem() : Number(match[1]) * 1024;
+}

@@ -1,0 +1,132 @@
+/** QEMU's side of the effects: capabilities, parameters and commands, the same few calls for every technique. */
+import type { MigrateSettings } from "../api/migration.ts";
+import type { Found } from "../migration/source.ts";
+import type { Qmp } from "../qmp/types.ts";
+
+/** QEMU's limit for downtime-limit: with a guest that is already paused nothing is left to wait for. */
+const DOWNTIME_LIMIT_MAX_MS = 2_000_000;
+
+export const wantsPostCopy = (settings: MigrateSettings): boolean =>
+  settings.technique === "post-copy" || settings.technique === "hybrid" || actions(settings).some((each) => each.do === "post-copy");
+
+const wantsThrottle = (settings: MigrateSettings): boolean => actions(settings).some((each) => each.do === "throttle");
+
+const actions = ({ policy }: MigrateSettings): MigrateSettings["policy"]["last"] => [
+  ...policy.initial,
+  ...policy.convergence.map((item) => item.action),
+  ...policy.last,
+];
+
+/** TLS credentials of this host, made anew so that a changed certificate is read. */
+export async function setCredentials(qmp: Qmp, tlsDir: string, endpoint: "client" | "server"): Promise<string> {
+  const id = `godwit-${endpoint}`;
+  await qmp.execute("object-del", { id }).catch(() => {}); // there was none
+  await qmp.execute("object-add", { "qom-type": "tls-creds-x509", id, dir: tlsDir, endpoint, "verify-peer": true });
+  return id;
+}
+
+async function setCapabilities(qmp: Qmp, wanted: Readonly<Record<string, boolean>>): Promise<void> {
+  const known = new Set((await qmp.execute("query-migrate-capabilities", {})).map((each) => each.capability));
+  const capabilities = Object.entries(wanted)
+    .filter(([capability, state]) => known.has(capability) || state)
+    .map(([capability, state]) => ({ capability, state }));
+  await qmp.execute("migrate-set-capabilities", { capabilities });
+}
+
+export async function prepareIncoming(qmp: Qmp, settings: MigrateSettings, tlsDir: string): Promise<void> {
+  const tlsCreds = await setCredentials(qmp, tlsDir, "server");
+  await setCapabilities(qmp, {
+    events: true,
+    "late-block-activate": true,
+    "postcopy-ram": wantsPostCopy(settings),
+  });
+  if (wantsPostCopy(settings)) {
+    // Stall times need a kernel that reports faulting threads; the migration does not.
+    await setCapabilities(qmp, { "postcopy-blocktime": true }).catch(() => {});
+  }
+  await qmp.execute("migrate-set-parameters", { "tls-creds": tlsCreds });
+}
+
+export interface Outgoing {
+  readonly settings: MigrateSettings;
+  readonly tlsDir: string;
+  readonly target: string;
+  readonly address: string;
+  readonly port: number;
+  readonly downtimeLimitMs: number;
+}
+
+export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
+  const tlsCreds = await setCredentials(qmp, out.tlsDir, "client");
+  await setCapabilities(qmp, {
+    events: true,
+    // Without it "completed" only means that the bytes left this process.
+    "return-path": true,
+    "postcopy-ram": wantsPostCopy(out.settings),
+    "auto-converge": wantsThrottle(out.settings),
+    "late-block-activate": false,
+  });
+  const bandwidth = Math.round(out.settings.bandwidthBytesPerSecond ?? 0);
+  await qmp.execute("migrate-set-parameters", {
+    "max-bandwidth": bandwidth,
+    "max-postcopy-bandwidth": bandwidth,
+    "downtime-limit": Math.max(1, Math.round(out.downtimeLimitMs)),
+    "tls-creds": tlsCreds,
+    "tls-hostname": out.target,
+    // auto-converge cannot be switched on during a migration, so it starts as good as off.
+    ...(wantsThrottle(out.settings) ? { "cpu-throttle-initial": 1, "cpu-throttle-increment": 1, "max-cpu-throttle": 1 } : {}),
+  });
+  await qmp.execute("migrate", { uri: `tcp:${hostPort(out.address, out.port)}` });
+}
+
+const hostPort = (address: string, port: number): string => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
+
+export async function setDowntime(qmp: Qmp, downtimeMs: number): Promise<void> {
+  await qmp.execute("migrate-set-parameters", {
+    "downtime-limit": Math.min(DOWNTIME_LIMIT_MAX_MS, Math.max(1, Math.round(downtimeMs))),
+  });
+}
+
+export async function pauseForSwitchover(qmp: Qmp): Promise<void> {
+  await qmp.execute("stop", {});
+  // The guest writes no more: whatever remains goes now, without waiting for an estimate.
+  await setDowntime(qmp, DOWNTIME_LIMIT_MAX_MS);
+}
+
+/** QEMU's own first step and increment (20 and 10 %), under the ceiling the policy names. */
+export async function throttle(qmp: Qmp, percentMax: number): Promise<void> {
+  await qmp.execute("migrate-set-parameters", {
+    "throttle-trigger-threshold": 50,
+    "cpu-throttle-initial": Math.min(20, percentMax),
+    "cpu-throttle-increment": 10,
+    "max-cpu-throttle": percentMax,
+  });
+}
+
+/** What an agent finds after it was away. */
+export async function inspect(qmp: Qmp): Promise<Found> {
+  const { running } = await qmp.execute("query-status", {});
+  const { status } = await qmp.execute("query-migrate", {});
+  return { qemu: "alive", guestRuns: running, copy: copyState(status) };
+}
+
+function copyState(status: string | undefined): Extract<Found, { qemu: "alive" }>["copy"] {
+  switch (status) {
+    case undefined:
+    case "none":
+      return "none";
+    case "completed":
+      return "completed";
+    case "postcopy-active":
+    case "postcopy-recover":
+    case "postcopy-recover-setup":
+      return "fetching";
+    case "postcopy-paused":
+      return "fetch-broken";
+    case "failed":
+    case "cancelled":
+      return "ended";
+    default:
+      return "active";
+  }
+}

@@ -134,16 +134,20 @@ const stories: Record<string, readonly (readonly [string, Asked, Guest])[]> = {
     ["after two rounds", { technique: "hybrid", switchRule: { when: "after-rounds", rounds: 2 } }, above],
     ["when dirty bytes stop shrinking", { technique: "hybrid", switchRule: { when: "stalled" } }, above],
     [
-      "when the stall is expected to be shorter than the pause",
+      "once copying on no longer shortens the pause as much as fetching shortens the stall",
       { technique: "hybrid", switchRule: { when: "shorter-stall" } },
-      writer(30, { linkBytesPerSecond: 10 * MiB }),
+      above,
     ],
     [
-      "not while copying on is expected to lead to a shorter pause",
+      "not while copying on leads to a shorter pause",
       { technique: "hybrid", switchRule: { when: "shorter-stall" } },
       below,
     ],
-    ["an idle guest never switches", { technique: "hybrid" }, writer(0.5, { workingSetBytes: 4 * MiB })],
+    [
+      "an idle guest switches too, with little left to fetch",
+      { technique: "hybrid" },
+      writer(0.5, { workingSetBytes: 4 * MiB }),
+    ],
   ],
   timeout: [
     ["cancel", { timeoutMs: 15_000 }, above],

@@ -22,7 +22,7 @@ const OVERRUN_SHARE = 0.1;
 /** Enough for one switchover after a short timeout. */
 const OVERRUN_MS_MIN = 5000;
 
-/** Rounds a throttle among the last items gets to rise: QEMU steps from 20 % to 99 % in so many. */
+/** Rounds a throttle gets to rise before what comes after it: QEMU steps from 20 % to 99 % in so many. */
 const THROTTLE_ROUNDS = 9;
 
 export const timedOut = (view: CopyView, settings: MigrateSettings): boolean =>
@@ -84,6 +84,9 @@ function act(action: PolicyAction, view: CopyView, settings: MigrateSettings, wh
   return giveUp(view, settings, `${why}: the policy cancels. The guest runs on at the source.`);
 }
 
+const rises = (acted: PolicyAction | undefined, view: CopyView): boolean =>
+  acted?.do === "throttle" && view.sample.throttlePercent < acted.percentMax;
+
 /** The next initial item that says something. Pauses are part of the opening already. */
 export function initialItem(
   view: CopyView,
@@ -118,8 +121,10 @@ export function ladder(
     const decision = act(item.action, view, settings, why);
     if (decision !== null) return { decision, memory };
   }
-  const lowest = items.at(-1)?.stalledRounds;
-  if (lowest === undefined || memory.stalledRounds <= lowest) return null;
+  const lowest = items.at(-1);
+  if (lowest === undefined) return null;
+  const patience = rises(lowest.action, view) ? THROTTLE_ROUNDS : 0;
+  if (memory.stalledRounds <= lowest.stalledRounds + patience) return null;
   return { by: "stalled", because: `${why}, and the ladder has run out` };
 }
 
@@ -127,9 +132,8 @@ export function ladder(
 export function lastItemDue(view: CopyView, settings: MigrateSettings, memory: DeciderMemory): boolean {
   if (memory.fired === null) return false;
   if (memory.lastItem === null) return true;
-  const acted = settings.policy.last[memory.nextLast - 1];
-  const rises = acted?.do === "throttle" && view.sample.throttlePercent < acted.percentMax;
-  const roundEnded = view.rounds.length >= memory.lastItem.round + (rises ? THROTTLE_ROUNDS : 1);
+  const patience = rises(settings.policy.last[memory.nextLast - 1], view) ? THROTTLE_ROUNDS : 1;
+  const roundEnded = view.rounds.length >= memory.lastItem.round + patience;
   if (memory.fired.by === "stalled") return roundEnded && memory.stalledRounds > 0;
   if (memory.fired.by !== "timeout") return roundEnded;
   const overrunMs = Math.max(OVERRUN_MS_MIN, OVERRUN_SHARE * (settings.timeoutMs ?? 0));

@@ -18,30 +18,33 @@ const PAGE_BYTES = 4096;
 const FAULT_MS = 1;
 
 /**
- * The pause that copying on leads to. Another round is predicted by the line through the last ones; where that line
- * does not fall, another round leaves what the newest left.
+ * The pause that copying on leads to: what the next round is predicted to leave. With enough rounds that is the line
+ * through them; before, what the guest writes while the newest set is sent.
  */
 export function pauseFromCopyingOn(view: CopyView): number {
+  const bytesPerSecond = bandwidth(view);
   const seen = trend(view.rounds);
-  const dirtyBytes =
-    seen === null ? (view.rounds.at(-1)?.dirtyBytes ?? view.sample.ramBytes) : predictedDirtyBytes(seen);
-  return expectedPauseMs(dirtyBytes, bandwidth(view));
+  if (seen !== null) return expectedPauseMs(predictedDirtyBytes(seen), bytesPerSecond);
+  const newestBytes = view.rounds.at(-1)?.dirtyBytes ?? view.sample.ramBytes;
+  const writtenBytes = (view.sample.dirtyBytesPerSecond * sendMs(newestBytes, bytesPerSecond)) / 1000;
+  return expectedPauseMs(Math.min(view.sample.ramBytes, writtenBytes), bytesPerSecond);
 }
 
 /**
- * The time a guest waits for pages if it runs at the target now. The push brings everything within w / B; meanwhile
- * the guest touches the missing set about as fast as it was writing it, and on average half of what it touches has
- * arrived. Each page faults once at most, and no stall outlasts the push.
+ * The time a guest waits for pages if it runs at the target now. The push brings the missing set within T = w / B, so
+ * the share m of it that is missing falls from 1 to 0 over T. The guest touches f pages per millisecond of running,
+ * as fast as it was dirtying them; a touch that misses costs F more. Of each moment it stalls the share
+ * m F f / (1 + m F f); over T that is T (1 - ln(1 + a) / a) with a = F f, always less than T.
  */
 export function stallFromFetching(view: CopyView): number {
   const bytesPerSecond = bandwidth(view);
   const missingBytes = view.rounds.at(-1)?.dirtyBytes ?? view.sample.ramBytes;
   const pushMs = sendMs(missingBytes, bytesPerSecond);
-  if (!Number.isFinite(pushMs)) return Infinity;
-  const touchedBytes = Math.min(missingBytes, (view.sample.dirtyBytesPerSecond * pushMs) / 1000);
-  const faults = touchedBytes / PAGE_BYTES / 2;
   const faultMs = FAULT_MS + sendMs(PAGE_BYTES, bytesPerSecond);
-  return HAND_OVER_MS + Math.min(pushMs, faults * faultMs);
+  const touchesPerMs = view.sample.dirtyBytesPerSecond / PAGE_BYTES / 1000;
+  const a = faultMs * touchesPerMs;
+  if (!Number.isFinite(pushMs) || !Number.isFinite(a)) return Infinity;
+  return HAND_OVER_MS + (a === 0 ? 0 : pushMs * (1 - Math.log1p(a) / a));
 }
 
 /** To be asked at a round's end; the reason in words when it is time to fetch. */

@@ -70,6 +70,13 @@ export interface Technique {
   decide(view: CopyView, settings: MigrateSettings, memory: DeciderMemory): Decided;
 }
 
+/** Which rule ended plain copying: from then on the policy's last items run. */
+export interface Fired {
+  readonly by: "stalled" | "rounds" | "bytes" | "timeout";
+  /** The rule in words. */
+  readonly because: string;
+}
+
 /** What the decider remembers between calls; JSON, so that a journal can hold it. */
 export interface DeciderMemory {
   /** Rounds whose end has been judged already. */
@@ -77,11 +84,16 @@ export interface DeciderMemory {
   /** Rounds in a row that brought no new minimum of dirty bytes. */
   readonly stalledRounds: number;
   readonly leastDirtyBytes: number | null;
-  /** Index of the next convergence item, and of the next last item once the ladder has run out. */
+  /** Index of the next item of each of the policy's lists. */
+  readonly nextInitial: number;
   readonly nextConvergence: number;
   readonly nextLast: number;
-  /** A rule that has fired, in words; set once. */
-  readonly fired: string | null;
+  /** When the newest last item acted: it is given until the next round's end. */
+  readonly lastItem: { readonly round: number; readonly atMs: number } | null;
+  /** Replaced only by a stronger rule. */
+  readonly fired: Fired | null;
+  /** The decision that ended copying. Nothing but "continue" is said after it. */
+  readonly ended: "pause" | "fetch" | "give-up" | null;
 }
 
 export interface Decided {
@@ -93,7 +105,10 @@ export const freshMemory: DeciderMemory = {
   judgedRounds: 0,
   stalledRounds: 0,
   leastDirtyBytes: null,
+  nextInitial: 0,
   nextConvergence: 0,
   nextLast: 0,
+  lastItem: null,
   fired: null,
+  ended: null,
 };

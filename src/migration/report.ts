@@ -1,0 +1,175 @@
+/**
+ * Puts the report of one finished migration together. Pure: the agent brings what was observed, this decides which
+ * metric that makes. What was not observed is null, never zero; what is odd becomes a note.
+ *
+ * Clocks: every time is CLOCK_MONOTONIC in nanoseconds, with the boot id of the machine that read it. Two readings
+ * are subtracted only when their boot ids are equal.
+ */
+import { notesOnBytes, wireBytes } from "./report-bytes.ts";
+import type { InterfaceCounters, QemuStats } from "./report-bytes.ts";
+import type { Round } from "./types.ts";
+import type { MigrateSettings, Outcome, TechniqueName } from "../api/migration.ts";
+import type { Correctness, Report, TimelineEntry } from "../api/report.ts";
+
+/** Nanoseconds; text where they went through JSON. */
+export type Nanoseconds = bigint | string;
+
+/** Letters as in docs/metrics.md. Absent: it did not happen, or nobody saw it. */
+export interface SourceTimes {
+  readonly bootId: string;
+  /** t0: the migration was accepted. */
+  readonly acceptedNs: Nanoseconds;
+  /** t1: the guest's vCPUs stopped (STOP). */
+  readonly stoppedNs?: Nanoseconds;
+  /** t6: nothing of the VM is needed from the source any more. */
+  readonly settledNs?: Nanoseconds;
+  /** t7: the source's QEMU is gone. */
+  readonly releasedNs?: Nanoseconds;
+}
+
+export interface TargetTimes {
+  readonly bootId: string;
+  /** t2: the guest's vCPUs run (RESUME). */
+  readonly resumedNs?: Nanoseconds;
+}
+
+export interface TimelineEvent {
+  readonly bootId: string;
+  readonly atNs: Nanoseconds;
+  readonly host: string;
+  readonly what: string;
+}
+
+export interface ReportInput {
+  readonly id: string;
+  readonly vm: string;
+  readonly source: string;
+  readonly target: string;
+  readonly settings: MigrateSettings;
+  readonly finishedBy: TechniqueName;
+  readonly outcome: Outcome;
+  readonly reason: string;
+  readonly code: string | null;
+  /** Wall clock, for people; no metric is made of it. */
+  readonly startedAt: string;
+  readonly environment: Report["environment"];
+  readonly sourceTimes: SourceTimes;
+  /** Null when the target never answered with its times. */
+  readonly targetTimes: TargetTimes | null;
+  readonly timeline: readonly TimelineEvent[];
+  readonly rounds: readonly Round[];
+  readonly qemu: QemuStats | null;
+  /** Counters of the source's interface to the target; null where the interface carries other traffic or is unknown. */
+  readonly counters: { readonly start: InterfaceCounters; readonly end: InterfaceCounters } | null;
+  readonly cpuSeconds: { readonly source: number | null; readonly target: number | null };
+  readonly checks: Correctness["checks"];
+  readonly notes: readonly string[];
+}
+
+const NS_PER_MS = 1e6;
+
+const msBetween = (from: Nanoseconds, to: Nanoseconds): number =>
+  Number(BigInt(to) - BigInt(from)) / NS_PER_MS;
+
+const msSinceAccepted = (times: SourceTimes, at: Nanoseconds | undefined): number | null =>
+  at === undefined ? null : msBetween(times.acceptedNs, at);
+
+/** Target RESUME minus source STOP, where both were read from one clock. */
+function vmDowntime(source: SourceTimes, target: TargetTimes | null): { ms: number | null; note?: string } {
+  if (source.stoppedNs === undefined || target?.resumedNs === undefined) return { ms: null };
+  if (source.bootId !== target.bootId) {
+    return {
+      ms: null,
+      note: "downtime_ms.vm is unknown: source and target share no clock. downtime_ms.qemu is what QEMU saw at the source.",
+    };
+  }
+  const ms = msBetween(source.stoppedNs, target.resumedNs);
+  return ms < 0
+    ? { ms: null, note: "downtime_ms.vm is unknown: the target's RESUME was read before the source's STOP." }
+    : { ms };
+}
+
+/** Entries of another clock cannot be placed on the source's; they are counted, not guessed. */
+function timeline({ sourceTimes, timeline: events }: ReportInput): {
+  entries: TimelineEntry[];
+  note?: string;
+} {
+  const placed = events.filter((event) => event.bootId === sourceTimes.bootId);
+  const entries = placed
+    .map(({ atNs, host, what }) => ({ atMs: msBetween(sourceTimes.acceptedNs, atNs), host, what }))
+    .sort((a, b) => a.atMs - b.atMs);
+  const missing = events.length - placed.length;
+  return missing === 0
+    ? { entries }
+    : {
+        entries,
+        note: `${missing} timeline ${missing === 1 ? "entry" : "entries"} of the other host left out: no shared clock.`,
+      };
+}
+
+/** Failed if any check is, verified if there is one at all. */
+export function verdict(checks: Correctness["checks"]): Correctness["verdict"] {
+  if (checks.some((check) => !check.ok)) return "failed";
+  return checks.length > 0 ? "verified" : "not-checked";
+}
+
+export function assembleReport(input: ReportInput): Report {
+  const { sourceTimes, targetTimes, qemu, counters, settings } = input;
+  const downtime = vmDowntime(sourceTimes, targetTimes);
+  const story = timeline(input);
+  const wire = wireBytes(counters);
+  const fetched = input.finishedBy === "post-copy" || input.finishedBy === "hybrid";
+  const notes = [...input.notes, downtime.note, story.note, ...notesOnBytes(counters, qemu)];
+  return {
+    apiVersion: "godwit/v1",
+    kind: "Report",
+    id: input.id,
+    vm: input.vm,
+    source: input.source,
+    target: input.target,
+    technique: settings.technique,
+    finished_by: input.finishedBy,
+    path: "direct",
+    reason: input.reason,
+    outcome: input.outcome,
+    code: input.code,
+    started_at: input.startedAt,
+    settings,
+    environment: input.environment,
+    timeline: story.entries,
+    metrics: {
+      downtime_ms: { vm: downtime.ms, client: null, guest: null, qemu: qemu?.downtimeMs ?? null },
+      disruption_ms: { span: null, sum: null },
+      total_time_ms: msSinceAccepted(sourceTimes, sourceTimes.settledNs),
+      eviction_time_ms: msSinceAccepted(sourceTimes, sourceTimes.releasedNs),
+      bytes: { ...wire, qemu: qemu?.transferredBytes ?? null, storage: null, side: null },
+      degradation_ratio: null,
+      postcopy: fetched
+        ? { blocktime_ms: qemu?.blocktimeMs ?? null, page_requests: qemu?.pageRequests ?? null }
+        : null,
+    },
+    rounds: input.rounds.map((round) => ({ ...round })),
+    pages: {
+      zero: qemu?.zeroPages ?? null,
+      raw: qemu?.normalPages ?? null,
+      compressed: null,
+      delta: null,
+      duplicate: null,
+      unchanged: null,
+      referenced: null,
+    },
+    cpu_seconds: {
+      relay_source: null,
+      relay_target: null,
+      qemu_source: input.cpuSeconds.source,
+      qemu_target: input.cpuSeconds.target,
+    },
+    forecast: null,
+    correctness: {
+      verdict: verdict(input.checks),
+      checks: [...input.checks],
+      lost_acknowledged_writes: null,
+    },
+    notes: notes.filter((note) => note !== undefined),
+  };
+}

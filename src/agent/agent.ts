@@ -10,7 +10,7 @@ import type { MigrateRequest, MigrationView } from "../api/migration.ts";
 import type { Observation, Report } from "../api/report.ts";
 import { type localRoutes, peerRoutes, type PrepareRequest } from "../api/routes.ts";
 import { contradictions } from "../migration/contradictions.ts";
-import { withObservation } from "../migration/report.ts";
+import { withObservation } from "../migration/observation.ts";
 import { blockers, findings, missingFiles } from "../qemu/check.ts";
 import { postCopyBlocker, probeQemu } from "../qemu/probe.ts";
 import type { QemuFacts } from "../qemu/types.ts";
@@ -110,9 +110,9 @@ export class Agent {
   // ---- hosts and VMs
 
   async #facts(): Promise<HostFacts> {
-    this.#qemuFacts ??= probeQemu(this.config.qemu);
-    this.#qemuFacts.catch(() => (this.#qemuFacts = undefined)); // ask again once it is installed
-    const qemu = await this.#qemuFacts;
+    const asked = (this.#qemuFacts ??= probeQemu(this.config.qemu));
+    asked.catch(() => (this.#qemuFacts = undefined)); // ask again once it is installed
+    const qemu = await asked;
     const disk = statfsSync(this.config.stateDir);
     return {
       name: this.config.name,
@@ -330,7 +330,7 @@ export class Agent {
     return run;
   }
 
-  #target({ params, peer }: Asked<PeerTable["target"]>): TargetRun {
+  #target({ params, peer }: { readonly params: { readonly id: string }; readonly peer: string }): TargetRun {
     this.#trusted(peer);
     const run = this.#targets.get(params.id);
     // A migration's source is the only one to be answered about it.

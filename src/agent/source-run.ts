@@ -454,13 +454,14 @@ export class SourceRun {
 
   #publish(): void {
     const { state, settings } = this.#record;
+    const startedAtMs = Number(BigInt(this.#record.t0Ns) / 1000n) / 1000;
+    const sample = this.#sample;
     this.#progress = nextProgress(this.#progress, {
       phase: state.phase,
       settings,
       nowMs: nowMs(),
-      startedAtMs: Number(BigInt(this.#record.t0Ns) / 1000n) / 1000,
-      ...(this.#sample === undefined ? {} : { sample: this.#sample }),
-      rounds: this.#evidence.rounds,
+      startedAtMs,
+      ...(sample === undefined ? {} : { view: { nowMs: nowMs(), startedAtMs, rounds: this.#evidence.rounds, sample } }),
     });
     this.#deps.hub.publish({ type: "migration", migration: this.view() });
   }

@@ -449,7 +449,11 @@ function whileNeedsPerson(state: In<"needs-person">, event: SourceEvent): Step {
       if (!state.canTakeBack) return stay(state);
       return takeBack(failed("TAKEN_BACK", "taken back by an operator; the VM runs at the source as of the switchover"), true);
     case "target-running":
+      // Lost and found: the target's agent was wrong or came back. Pages still to be fetched stay a person's matter.
+      if (!state.canTakeBack) return stay(state);
       return running({ phase: "handed-over", way: "copy", fetchBroken: false, fetched: true });
+    case "guest-running":
+      return go(state, note("QEMU restarted the guest by itself: stopped, a person decides"), { do: "hold-guest" });
     default:
       return stay(state);
   }

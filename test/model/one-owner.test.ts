@@ -88,7 +88,7 @@ function explore(fetchAtOnce: boolean, limits: { cancels: number; restarts: numb
           else yield toSource(rest, { type: "copy-ended", why: "" });
           break;
         case "unwind-fetch":
-          yield sq === "gone" ? rest : toSource({ ...rest, sq: "paused" }, { type: "copy-ended", why: "" });
+          yield sq === "gone" ? rest : toSource({ ...rest, sq: sq === "running" ? "running" : "paused" }, { type: "copy-ended", why: "" });
           break;
         case "resume-guest":
           if (sq === "gone") yield rest;

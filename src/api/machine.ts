@@ -23,11 +23,29 @@ export const diskSpec = z.strictObject({
   readonly: z.boolean().default(false),
 });
 
-export const nicSpec = z.strictObject({
-  /** A bridge of the host. Without root the lab uses "user": QEMU's own NAT. */
-  bridge: z.string().max(15),
-  mac: z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, "a MAC address in lower case"),
+/** The bridge name that means QEMU's own NAT, for labs without root. */
+export const USER_BRIDGE = "user";
+
+const port = z.int().min(1).max(65_535);
+
+export const forwardSpec = z.strictObject({
+  protocol: z.enum(["tcp", "udp"]),
+  /** Port of the host that runs the VM now; the address is that agent's own. */
+  hostPort: port,
+  guestPort: port,
 });
+
+export const nicSpec = z
+  .strictObject({
+    /** A bridge of the host. Without root the lab uses "user": QEMU's own NAT, reached by its forwards only. */
+    bridge: z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, "a network device's name"),
+    mac: z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, "a MAC address in lower case"),
+    forward: z.array(forwardSpec).max(16).default([]),
+  })
+  .refine((nic) => nic.bridge === USER_BRIDGE || nic.forward.length === 0, {
+    path: ["forward"],
+    message: `forwards exist only on the bridge "${USER_BRIDGE}"; on a real one the guest has an address of its own`,
+  });
 
 export const machineSpec = z.strictObject({
   apiVersion: z.literal("godwit/v1"),
@@ -61,5 +79,6 @@ export const machineSpec = z.strictObject({
 export type MachineSpec = z.infer<typeof machineSpec>;
 export type DiskSpec = z.infer<typeof diskSpec>;
 export type NicSpec = z.infer<typeof nicSpec>;
+export type ForwardSpec = z.infer<typeof forwardSpec>;
 
 export const memoryBytes = (machine: MachineSpec): number => parseBytes(machine.spec.memory);

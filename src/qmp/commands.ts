@@ -88,6 +88,12 @@ export interface QmpCommands {
   "object-del": { arguments: { id: string }; returns: unknown };
   stop: { arguments: None; returns: unknown };
   cont: { arguments: None; returns: unknown };
+  /** For example tls-creds-x509: read from its files when added, so add it afresh for each migration. */
+  "object-add": {
+    arguments: { readonly "qom-type": string; readonly id: string; readonly [property: string]: unknown };
+    returns: unknown;
+  };
+  "object-del": { arguments: { id: string }; returns: unknown };
   quit: { arguments: None; returns: unknown };
   "announce-self": {
     arguments: { initial: number; max: number; rounds: number; step: number };

@@ -160,6 +160,12 @@ export const catalogue = {
     what: (d) => `The monitor connection was lost during ${s(d, "command")}.`,
     next: () => "See whether QEMU still runs; its log is in the VM's folder.",
   },
+  QMP_TIMEOUT: {
+    status: 504,
+    exit: ExitCode.failed,
+    what: (d) => `QEMU did not answer ${s(d, "command")} within ${s(d, "timeoutMs")} ms.`,
+    next: () => "See whether QEMU is hung; its log is in the VM's folder.",
+  },
   QMP_PROTOCOL: {
     status: 500,
     exit: ExitCode.failed,

@@ -1,0 +1,120 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { machineSpec, type MachineSpec } from "../../src/api/machine.ts";
+import { adoptQemu, findHandle, startQemu } from "../../src/qemu/process.ts";
+import type { QemuProcess, StartOptions } from "../../src/qemu/types.ts";
+
+const BINARY = "qemu-system-x86_64";
+let dir: string;
+let started: QemuProcess[] = [];
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "qemu-"));
+});
+afterEach(async () => {
+  for (const vm of started) await vm.kill();
+  started = [];
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** SeaBIOS alone is guest enough: it runs, uses memory and waits for a disk that never comes. */
+const tiny = (spec: object = {}): MachineSpec =>
+  machineSpec.parse({
+    apiVersion: "godwit/v1",
+    kind: "Machine",
+    metadata: { name: "tiny" },
+    spec: { memory: "32MiB", ...spec },
+  });
+
+async function start(options: Partial<StartOptions> = {}): Promise<QemuProcess> {
+  const vm = await startQemu({
+    binary: BINARY,
+    machine: tiny(),
+    accelerator: "tcg",
+    dir: join(dir, "vm"),
+    incoming: false,
+    forwardAddress: "127.0.0.1",
+    ...options,
+  });
+  started.push(vm);
+  return vm;
+}
+
+describe("startQemu", () => {
+  it("runs a VM at once, and an incoming one never by itself", async () => {
+    const vm = await start();
+    expect(await vm.qmp.execute("query-status", {})).toMatchObject({ running: true });
+    expect(existsSync(join(dir, "vm/console.sock"))).toBe(true);
+    const incoming = await start({ dir: join(dir, "in"), incoming: true });
+    expect(await incoming.qmp.execute("query-status", {})).toMatchObject({ status: "inmigrate" });
+  });
+
+  it("starts disks, NICs and forwards as the spec says", async () => {
+    const path = join(dir, "disk,one.raw");
+    writeFileSync(path, Buffer.alloc(1 << 20));
+    const forward = [{ protocol: "udp" as const, hostPort: 39_017, guestPort: 7000 }];
+    const nics = [{ bridge: "user", mac: "52:54:00:00:00:01", forward }];
+    const vm = await start({ machine: tiny({ disks: [{ path }], nics }) });
+    const shown = await vm.qmp.execute("human-monitor-command", { "command-line": "info usernet" });
+    expect(shown).toContain("39017");
+  });
+
+  it("says at once how QEMU ended and its last words when it does not start", async () => {
+    const cannot = start({ machine: tiny({ cpu: "no-such-cpu" }) });
+    await expect(cannot).rejects.toMatchObject({
+      code: "QEMU_EXITED",
+      details: { vm: "tiny", how: "exit code 1", log: expect.stringContaining("no-such-cpu") },
+    });
+    expect(await findHandle(join(dir, "vm"))).toBeUndefined();
+    await expect(start({ binary: "/no/such/qemu" })).rejects.toMatchObject({ code: "QEMU_MISSING" });
+  });
+
+  it("is not confused by a dead QEMU's socket, and refuses a folder whose QEMU lives", async () => {
+    const first = await start();
+    await expect(start()).rejects.toMatchObject({ code: "VM_EXISTS" });
+    process.kill(first.handle.pid, "SIGKILL");
+    await first.exited;
+    expect(existsSync(join(dir, "vm/qmp.sock"))).toBe(true);
+    const second = await start();
+    expect(await second.qmp.execute("query-status", {})).toMatchObject({ running: true });
+  });
+});
+
+describe("adoptQemu", () => {
+  it("finds the same QEMU again after the connection was dropped, and ends it for certain", async () => {
+    const first = await start();
+    const handle = JSON.parse(JSON.stringify(first.handle)) as typeof first.handle;
+    expect(await findHandle(handle.dir)).toEqual(handle);
+    await first.qmp[Symbol.asyncDispose]();
+
+    const again = await adoptQemu(handle);
+    if (again === undefined) throw new Error("it lives");
+    expect(await again.qmp.execute("query-status", {})).toMatchObject({ running: true });
+    expect(again.cpuSeconds()).toBeGreaterThan(0);
+    await again.kill();
+    await again.kill();
+    expect(await again.exited).toContain("ended");
+    expect(await first.exited).toContain("SIGKILL");
+    expect(existsSync(join(handle.dir, "qmp.sock"))).toBe(false);
+    expect(await adoptQemu(handle)).toBeUndefined();
+  });
+
+  it("does not take another process with the same pid for it", async () => {
+    const vm = await start();
+    expect(
+      await adoptQemu({ ...vm.handle, startTicks: vm.handle.startTicks + 1, dir: join(dir, "x") }),
+    ).toBeUndefined();
+    expect(await vm.qmp.execute("query-status", {})).toMatchObject({ running: true });
+  });
+
+  it("learns that an adopted QEMU ended by itself", async () => {
+    const first = await start();
+    await first.qmp[Symbol.asyncDispose]();
+    const again = await adoptQemu(first.handle);
+    await again?.qmp.execute("quit", {});
+    expect(await again?.exited).toContain("ended");
+  });
+});

@@ -42,16 +42,16 @@ function record(
 }
 
 function entryRecord(entry: CpioEntry, inode: number): Uint8Array[] {
-  switch (entry.kind) {
-    case "file":
-      return record(inode, entry.path, TYPE.file | (entry.mode ?? 0o644), entry.data, [0, 0]);
-    case "directory":
-      return record(inode, entry.path, TYPE.directory | (entry.mode ?? 0o755), NOTHING, [0, 0]);
-    case "link":
-      return record(inode, entry.path, TYPE.link | 0o777, utf8(entry.target), [0, 0]);
-    case "device":
-      return record(inode, entry.path, TYPE.device | 0o600, NOTHING, [entry.major, entry.minor]);
+  if (entry.kind === "file") {
+    return record(inode, entry.path, TYPE.file | (entry.mode ?? 0o644), entry.data, [0, 0]);
   }
+  if (entry.kind === "directory") {
+    return record(inode, entry.path, TYPE.directory | (entry.mode ?? 0o755), NOTHING, [0, 0]);
+  }
+  if (entry.kind === "link") {
+    return record(inode, entry.path, TYPE.link | 0o777, utf8(entry.target), [0, 0]);
+  }
+  return record(inode, entry.path, TYPE.device | 0o600, NOTHING, [entry.major, entry.minor]);
 }
 
 /** Paths are relative ("bin/busybox"); a directory must come before what it holds, as the kernel makes none itself. */
@@ -75,7 +75,7 @@ export function readCpio(bytes: Uint8Array): CpioListing[] {
     return bytes.subarray(from, from + length);
   };
   const listing: CpioListing[] = [];
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const header = text.decode(take(at, HEADER_BYTES));
     if (!header.startsWith(MAGIC)) throw new RangeError(`cpio: no header at byte ${at}`);
     const field = (index: number): number => Number.parseInt(header.slice(6 + index * 8, 14 + index * 8), 16);

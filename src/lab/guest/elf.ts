@@ -16,7 +16,8 @@ export function insertOrder(wanted: readonly string[], read: (name: string) => U
   const order = new Set<string>();
   const visit = (name: string, above: readonly string[]): void => {
     if (order.has(name)) return;
-    if (above.includes(name)) throw new RangeError(`modules need each other: ${[...above, name].join(" → ")}`);
+    if (above.includes(name))
+      throw new RangeError(`modules need each other: ${[...above, name].join(" → ")}`);
     for (const needed of moduleDepends(read(name))) visit(needed, [...above, name]);
     order.add(name);
   };

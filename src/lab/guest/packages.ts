@@ -167,7 +167,9 @@ export function fetchPackages(): Promise<PackageTree> {
 }
 
 async function fetchOnce(): Promise<PackageTree> {
-  const wanted = createHash("sha256").update(JSON.stringify([LAYOUT, KERNEL_META, PACKAGES])).digest("hex");
+  const wanted = createHash("sha256")
+    .update(JSON.stringify([LAYOUT, KERNEL_META, PACKAGES]))
+    .digest("hex");
   const place = join(cacheDir(), `packages-${wanted.slice(0, 12)}`);
   const stamp = join(place, "stamp.json");
   if (!(await exists(stamp))) {

@@ -26,12 +26,14 @@ async function compile(tree: PackageTree, name: ProgramName, output: string): Pr
     "-nostdinc",
     "-nostdlib",
     "-static",
-    ...["-I", at(`${TCC}/include`), "-I", at("usr/include/x86_64-linux-musl")],
+    `-I${at(`${TCC}/include`)}`,
+    `-I${at("usr/include/x86_64-linux-musl")}`,
     at(`${MUSL}/crt1.o`),
     join(SOURCES, `${name}.c`),
     at(`${MUSL}/libc.a`),
     at(`${TCC}/libtcc1.a`),
-    ...["-o", output],
+    "-o",
+    output,
   ]);
 }
 

@@ -131,6 +131,20 @@ function ensureHostPackages() {
 
 // ---- verbs
 
+/**
+ * Whether Ctrl-C reaches the child by itself, because the terminal sends it to the whole process group. Passing it on
+ * then would make one Ctrl-C look like two. Fields of /proc/PID/stat: 5 pgrp, 7 tty, 8 the terminal's foreground group.
+ */
+function inForeground() {
+  try {
+    const stat = readFileSync("/proc/self/stat", "utf8");
+    const [, , pgrp, , tty, foreground] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return tty !== "0" && pgrp === foreground;
+  } catch {
+    return process.stdin.isTTY === true;
+  }
+}
+
 /** Runs a child in our place: same terminal, signals passed on, its end is our end. */
 function become(node, args) {
   return new Promise((resolve) => {
@@ -140,9 +154,8 @@ function become(node, args) {
       env: { ...process.env, PATH: [join(MODULES, ".bin"), ...PATH].join(delimiter) },
     });
     const passOn = (signal) => child.kill(signal);
-    // From a terminal the child gets SIGINT itself; this handler then only keeps us alive until it has ended.
     const interrupted = () => {
-      if (!process.stdin.isTTY) child.kill("SIGINT");
+      if (!inForeground()) child.kill("SIGINT");
     };
     process.on("SIGINT", interrupted);
     process.on("SIGTERM", passOn);

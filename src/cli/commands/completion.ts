@@ -1,0 +1,28 @@
+/** godwit completion: the script for a shell, and the hidden verb that script asks. */
+import { Argument, Command } from "commander";
+
+import type { Cli } from "../context.ts";
+import { verb } from "../options.ts";
+
+const SHELLS = ["bash", "zsh", "fish"] as const;
+
+export const completionCommand = (cli: Cli): Command =>
+  verb("completion", "", "source <(godwit completion bash)")
+    .addArgument(new Argument("<shell>", "your shell").choices(SHELLS))
+    .action(async (shell: string) => (await completer(cli)).setup("godwit", "godwit", shell));
+
+export const completeCommand = (cli: Cli): Command =>
+  new Command("complete")
+    .argument("[words...]")
+    .allowUnknownOption()
+    .action(async (words: readonly string[]) => (await completer(cli)).parse([...words]));
+
+/** A program of its own with every verb loaded: the library adds verbs to the one it is given. */
+async function completer(cli: Cli) {
+  const [{ default: tab }, { buildProgram }] = await Promise.all([
+    import("@bomb.sh/tab/commander"),
+    import("../main.ts"),
+  ]);
+  const program = await buildProgram(cli, (one) => one.name !== "complete" && one.name !== "completion");
+  return tab(program, { completionCommandName: "shell-completion" });
+}

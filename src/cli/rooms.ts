@@ -1,0 +1,30 @@
+/**
+ * The other rooms' ways in, each loaded only when a verb needs it: a quick start matters more to `godwit list` than
+ * having the lab in memory.
+ */
+
+import type { Command } from "commander";
+
+/** Until a room is there its module cannot be resolved by the compiler; at run time its absence is an error. */
+const room = async <T>(path: string): Promise<T> => (await import(path)) as T;
+
+export const agentMain = () => room<{ runAgent: (configFile: string) => Promise<void> }>("../agent/main.ts");
+
+export const agentPki = () =>
+  room<{
+    initCa: (dir: string) => Promise<void> | void;
+    issueHost: (options: {
+      readonly caDir: string;
+      readonly name: string;
+      readonly addresses: readonly string[];
+      readonly outDir: string;
+    }) => Promise<void> | void;
+  }>("../agent/pki.ts");
+
+export const labDemo = () =>
+  room<{ runDemo: (options: Readonly<Record<string, unknown>>) => Promise<number> }>("../lab/demo.ts");
+
+export const benchMain = () =>
+  room<{ runBench: (options: Readonly<Record<string, unknown>>) => Promise<number> }>("../bench/main.ts");
+
+export const labCommand = () => room<{ labCommand: () => Command }>("./commands/lab.ts");

@@ -65,10 +65,20 @@ function ensurePackages() {
   // A link belongs to another working tree; reinstalling would pull its packages away from under it.
   if (existsSync(MODULES) && lstatSync(MODULES).isSymbolicLink()) return;
   say("Installing npm packages (once) …");
+  rmSync(MODULES, { recursive: true, force: true });
+  // Not `npm ci`: it refuses a lockfile that lacks optional packages of other platforms. The versions and checksums of
+  // the lockfile hold here as well, and --no-save keeps it as it is.
+  const args = [
+    "install",
+    "--no-save",
+    "--no-audit",
+    "--no-fund",
+    "--no-update-notifier",
+    "--loglevel=error",
+  ];
   const npm = process.env.npm_execpath;
-  const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
   const status = npm?.endsWith(".js") ? quietly(process.execPath, [npm, ...args]) : quietly("npm", args);
-  if (status !== 0) leave("npm ci failed; its own words are above.", 1);
+  if (status !== 0) leave("npm install failed; its own words are above.", 1);
 }
 
 // ---- Node

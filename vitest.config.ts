@@ -7,7 +7,18 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["src/**/*.test.ts", "test/*.test.ts", "test/model/**/*.test.ts", "test/transcripts/**/*.test.ts"], testTimeout: 30_000 } },
+      {
+        test: {
+          name: "unit",
+          include: [
+            "src/**/*.test.ts",
+            "test/*.test.ts",
+            "test/model/**/*.test.ts",
+            "test/transcripts/**/*.test.ts",
+          ],
+          testTimeout: 30_000,
+        },
+      },
       {
         test: {
           name: "real",

@@ -27,7 +27,9 @@ import { TargetRun } from "./target-run.ts";
 import { targetMigrationView } from "./views.ts";
 import { chooseAccelerator, Vms } from "./vms.ts";
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
 /** Records read back at start-up: enough for everything that can still be running. */
 const RESUMED_MAX = 1000;
 
@@ -131,9 +133,19 @@ export class Agent {
       this.config.peers.map(async ({ name, address, port }) => {
         try {
           const facts = await this.#peer(name).call(peerRoutes.peerHost, { timeoutMs: 3_000 });
-          return { name, address: `${address}:${port}`, reachable: true, detail: `QEMU ${facts.qemu.version}` };
+          return {
+            name,
+            address: `${address}:${port}`,
+            reachable: true,
+            detail: `QEMU ${facts.qemu.version}`,
+          };
         } catch (error) {
-          return { name, address: `${address}:${port}`, reachable: false, detail: toCodedError(error).message };
+          return {
+            name,
+            address: `${address}:${port}`,
+            reachable: false,
+            detail: toCodedError(error).message,
+          };
         }
       }),
     );
@@ -141,11 +153,16 @@ export class Agent {
 
   async #allVms(): Promise<VmView[]> {
     const others = await Promise.all(
-      [...this.#peers.values()].map((peer) => peer.call(peerRoutes.peerVms, { timeoutMs: 3_000 }).catch(() => [])),
+      [...this.#peers.values()].map((peer) =>
+        peer.call(peerRoutes.peerVms, { timeoutMs: 3_000 }).catch(() => []),
+      ),
     );
     // Both sides of a running migration know the VM; its owner's word is the one to show.
     const all = [...this.#vms.list(), ...others.flat()];
-    return all.filter((vm) => vm.owner === vm.host || !all.some((other) => other.name === vm.name && other.owner === other.host));
+    return all.filter(
+      (vm) =>
+        vm.owner === vm.host || !all.some((other) => other.name === vm.name && other.owner === other.host),
+    );
   }
 
   #vm(name: string): VmView {
@@ -157,8 +174,16 @@ export class Agent {
   async #run(machine: MachineSpec): Promise<VmView> {
     const { qemu } = await this.#facts();
     const missing = missingFiles(machine);
-    if (missing.length > 0) throw new CodedError("SPEC_INVALID", { file: machine.metadata.name, problem: `${missing.join(", ")} does not exist on this host` });
-    const started = await this.#vms.start({ machine, accelerator: chooseAccelerator(machine, qemu), owner: this.config.name });
+    if (missing.length > 0)
+      throw new CodedError("SPEC_INVALID", {
+        file: machine.metadata.name,
+        problem: `${missing.join(", ")} does not exist on this host`,
+      });
+    const started = await this.#vms.start({
+      machine,
+      accelerator: chooseAccelerator(machine, qemu),
+      owner: this.config.name,
+    });
     await started.qmp.execute("query-status", {});
     return this.#vm(machine.metadata.name);
   }
@@ -172,7 +197,10 @@ export class Agent {
 
   // ---- migrations, source side
 
-  async #check(name: string, request: MigrateRequest): Promise<{ report: CheckReport; peer: Peer; facts: HostFacts }> {
+  async #check(
+    name: string,
+    request: MigrateRequest,
+  ): Promise<{ report: CheckReport; peer: Peer; facts: HostFacts }> {
     const vm = this.#vm(name);
     if (vm.owner !== this.config.name) throw new CodedError("VM_ELSEWHERE", { vm: name, host: vm.owner });
     if (request.target === this.config.name) throw new CodedError("SAME_HOST", { host: request.target });
@@ -213,13 +241,18 @@ export class Agent {
     const { report, peer, facts } = await this.#check(name, request);
     if (!report.ok) {
       const bad = report.findings.filter((each) => each.severity === "blocker");
-      throw new CodedError("CHECK_FAILED", { count: bad.length, problems: bad.map((each) => `${each.what} ${each.next}`).join(" "), findings: bad });
+      throw new CodedError("CHECK_FAILED", {
+        count: bad.length,
+        problems: bad.map((each) => `${each.what} ${each.next}`).join(" "),
+        findings: bad,
+      });
     }
     const qemu = this.#vms.qemu(name);
     const vm = this.#vms.changed(name, {});
     // Asked again without a wait in between: two requests at once must not both pass.
     if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
-    if (qemu === undefined) throw new CodedError("VM_UNKNOWN", { vm: name, where: `host ${this.config.name} as a running VM` });
+    if (qemu === undefined)
+      throw new CodedError("VM_UNKNOWN", { vm: name, where: `host ${this.config.name} as a running VM` });
     const { target, ...settings } = request;
     const record: MigrationRecord = {
       id: `${name.slice(0, 20).replaceAll(".", "-")}-${randomUUID().slice(0, 8)}`,
@@ -240,7 +273,11 @@ export class Agent {
     return run.view();
   }
 
-  async #sourceRun(record: Extract<MigrationRecord, { side: "source" }>, peer: Peer, qemuVersion?: string): Promise<SourceRun> {
+  async #sourceRun(
+    record: Extract<MigrationRecord, { side: "source" }>,
+    peer: Peer,
+    qemuVersion?: string,
+  ): Promise<SourceRun> {
     const run = new SourceRun(
       {
         config: this.config,
@@ -265,7 +302,8 @@ export class Agent {
         ? new CodedError("VM_ELSEWHERE", { vm: record.vm, host: record.peer })
         : new CodedError("MIGRATION_UNKNOWN", { migration: id });
     }
-    if (run.finished && run.state.phase !== "needs-person") throw new CodedError("TOO_LATE", { migration: id, phase: run.state.phase });
+    if (run.finished && run.state.phase !== "needs-person")
+      throw new CodedError("TOO_LATE", { migration: id, phase: run.state.phase });
     return run;
   }
 
@@ -276,7 +314,8 @@ export class Agent {
   }
 
   #view(record: MigrationRecord): MigrationView {
-    if (record.side === "target") return targetMigrationView(this.#targets.get(record.id)?.record ?? record, this.config.name);
+    if (record.side === "target")
+      return targetMigrationView(this.#targets.get(record.id)?.record ?? record, this.config.name);
     const run = this.#sources.get(record.id);
     if (run === undefined) throw new CodedError("MIGRATION_UNKNOWN", { migration: record.id });
     return run.view();
@@ -298,13 +337,23 @@ export class Agent {
 
   // ---- migrations, target side
 
-  async #prepare({ body, peer }: Asked<PeerTable["prepare"]>): Promise<{ address: string; port: number; view: ReturnType<TargetRun["view"]> }> {
+  async #prepare({
+    body,
+    peer,
+  }: Asked<PeerTable["prepare"]>): Promise<{
+    address: string;
+    port: number;
+    view: ReturnType<TargetRun["view"]>;
+  }> {
     this.#trusted(peer);
     const request: PrepareRequest = body;
-    if (request.source !== peer) throw new CodedError("PEER_UNTRUSTED", { why: `${peer} speaks for ${request.source}` });
-    if (this.#store.migration(request.id) !== undefined) throw new CodedError("VM_BUSY", { vm: request.machine.metadata.name, migration: request.id });
+    if (request.source !== peer)
+      throw new CodedError("PEER_UNTRUSTED", { why: `${peer} speaks for ${request.source}` });
+    if (this.#store.migration(request.id) !== undefined)
+      throw new CodedError("VM_BUSY", { vm: request.machine.metadata.name, migration: request.id });
     const name = request.machine.metadata.name;
-    if (this.#vms.find(name) !== undefined) throw new CodedError("VM_EXISTS", { host: this.config.name, vm: name });
+    if (this.#vms.find(name) !== undefined)
+      throw new CodedError("VM_EXISTS", { host: this.config.name, vm: name });
     const record: MigrationRecord = {
       id: request.id,
       side: "target",
@@ -320,12 +369,17 @@ export class Agent {
     };
     const run = this.#targetRun(record);
     const { machine, accelerator } = request;
-    const listening = await run.prepare(() => this.#vms.start({ machine, accelerator, owner: peer, migration: request.id }));
+    const listening = await run.prepare(() =>
+      this.#vms.start({ machine, accelerator, owner: peer, migration: request.id }),
+    );
     return { ...listening, view: run.view() };
   }
 
   #targetRun(record: Extract<MigrationRecord, { side: "target" }>): TargetRun {
-    const run = new TargetRun({ config: this.config, store: this.#store, hub: this.hub, vms: this.#vms, log: this.#log }, record);
+    const run = new TargetRun(
+      { config: this.config, store: this.#store, hub: this.hub, vms: this.#vms, log: this.#log },
+      record,
+    );
     this.#targets.set(record.id, run);
     return run;
   }
@@ -334,7 +388,8 @@ export class Agent {
     this.#trusted(peer);
     const run = this.#targets.get(params.id);
     // A migration's source is the only one to be answered about it.
-    if (run === undefined || run.record.peer !== peer) throw new CodedError("MIGRATION_UNKNOWN", { migration: params.id });
+    if (run === undefined || run.record.peer !== peer)
+      throw new CodedError("MIGRATION_UNKNOWN", { migration: params.id });
     return run;
   }
 
@@ -350,7 +405,10 @@ export class Agent {
   }
 
   #trusted(peer: string): void {
-    if (!this.#peers.has(peer)) throw new CodedError("PEER_UNTRUSTED", { why: `${peer || "a client without a name"} is not among this host's peers` });
+    if (!this.#peers.has(peer))
+      throw new CodedError("PEER_UNTRUSTED", {
+        why: `${peer || "a client without a name"} is not among this host's peers`,
+      });
   }
 
   /** Removes what nothing can need any more: dead QEMUs' records and folders, and targets that promised never to run. */
@@ -358,7 +416,10 @@ export class Agent {
     const removed: string[] = [];
     const kept: string[] = [];
     for (const vm of this.#vms.list()) {
-      const run = vm.migration === null ? undefined : (this.#sources.get(vm.migration) ?? this.#targets.get(vm.migration));
+      const run =
+        vm.migration === null
+          ? undefined
+          : (this.#sources.get(vm.migration) ?? this.#targets.get(vm.migration));
       const active = run instanceof SourceRun ? !run.finished : run !== undefined && !run.final;
       if (active) {
         kept.push(`${vm.name}: migration ${String(vm.migration)} is still under way`);

@@ -19,7 +19,10 @@ export const agentConfig = z.strictObject({
   listen: z.strictObject({ address: z.string(), port: port.default(7465) }),
   /** ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem: made by `godwit host init`. */
   tlsDir: z.string().startsWith("/"),
-  peers: z.array(z.strictObject({ name: hostName, address: z.string(), port: port.default(7465) })).max(1000).default([]),
+  peers: z
+    .array(z.strictObject({ name: hostName, address: z.string(), port: port.default(7465) }))
+    .max(1000)
+    .default([]),
   migration: z
     .strictObject({
       address: z.string().optional(),

@@ -4,7 +4,12 @@
  */
 import swagger from "@fastify/swagger";
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from "fastify";
-import { hasZodFastifySchemaValidationErrors, jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import {
+  hasZodFastifySchemaValidationErrors,
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+} from "fastify-type-provider-zod";
 import type { z } from "zod";
 
 import type { Problem } from "../api/host.ts";
@@ -46,7 +51,10 @@ export function toProblem(error: CodedError): Problem {
 
 function fromFastify(error: unknown): CodedError {
   if (hasZodFastifySchemaValidationErrors(error)) {
-    const problems = error.validation.map((each) => `${each.instancePath.replaceAll("/", ".").replace(/^\./, "") || "body"}: ${each.message ?? "invalid"}`);
+    const problems = error.validation.map(
+      (each) =>
+        `${each.instancePath.replaceAll("/", ".").replace(/^\./, "") || "body"}: ${each.message ?? "invalid"}`,
+    );
     return new CodedError("REQUEST_INVALID", { problem: problems.join("; ") });
   }
   const status = (error as { statusCode?: number }).statusCode;
@@ -71,14 +79,25 @@ export async function makeServer(log: Log, https?: object): Promise<FastifyInsta
   server.setErrorHandler((error, request, reply) => {
     const coded = fromFastify(error);
     if (coded.code === "INTERNAL") log.error({ err: error, path: request.url }, "a request failed");
-    void reply.code(coded.status).type("application/problem+json").serializer(JSON.stringify).send(toProblem(coded));
+    void reply
+      .code(coded.status)
+      .type("application/problem+json")
+      .serializer(JSON.stringify)
+      .send(toProblem(coded));
   });
   server.setNotFoundHandler((request, reply) => {
     const coded = new CodedError("NOT_FOUND", { path: request.url });
-    void reply.code(coded.status).type("application/problem+json").serializer(JSON.stringify).send(toProblem(coded));
+    void reply
+      .code(coded.status)
+      .type("application/problem+json")
+      .serializer(JSON.stringify)
+      .send(toProblem(coded));
   });
   await server.register(swagger, {
-    openapi: { openapi: "3.1.0", info: { title: "godwit agent", version: "1", license: { name: "Apache-2.0" } } },
+    openapi: {
+      openapi: "3.1.0",
+      info: { title: "godwit agent", version: "1", license: { name: "Apache-2.0" } },
+    },
     transform: jsonSchemaTransform,
   });
   server.get("/openapi.json", { schema: { hide: true } }, () => server.swagger());
@@ -86,7 +105,11 @@ export async function makeServer(log: Log, https?: object): Promise<FastifyInsta
   return server;
 }
 
-export function register<T extends Record<string, Route>>(server: FastifyInstance, routes: T, handlers: Handlers<T>): void {
+export function register<T extends Record<string, Route>>(
+  server: FastifyInstance,
+  routes: T,
+  handlers: Handlers<T>,
+): void {
   for (const [name, route] of Object.entries(routes) as [keyof T & string, Route][]) {
     const handle = handlers[name] as unknown as (asked: unknown) => Promise<unknown>;
     server.route({
@@ -102,8 +125,14 @@ export function register<T extends Record<string, Route>>(server: FastifyInstanc
       },
       handler: async (request, reply) => {
         const peer = peerName(request.raw.socket);
-        const answer = await handle({ params: request.params, query: request.query, body: request.body, peer });
-        if (route.status === 202) void reply.header("location", `/migrations/${(answer as { id: string }).id}`);
+        const answer = await handle({
+          params: request.params,
+          query: request.query,
+          body: request.body,
+          peer,
+        });
+        if (route.status === 202)
+          void reply.header("location", `/migrations/${(answer as { id: string }).id}`);
         return reply.code(route.status).send(answer);
       },
     });

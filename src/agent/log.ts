@@ -4,4 +4,7 @@ import { destination, type Logger, pino } from "pino";
 export type Log = Logger;
 
 export const makeLog = (host: string): Log =>
-  pino({ base: { host }, level: process.env["GODWIT_LOG"] ?? "info", timestamp: pino.stdTimeFunctions.isoTime }, destination(2));
+  pino(
+    { base: { host }, level: process.env["GODWIT_LOG"] ?? "info", timestamp: pino.stdTimeFunctions.isoTime },
+    destination(2),
+  );

@@ -17,7 +17,8 @@ export async function runAgent(configFile: string): Promise<void> {
   const log = makeLog(config.name);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   mkdirSync(dirname(config.socket), { recursive: true });
-  if (await answers(config.socket)) throw new CodedError("USAGE", { problem: `Another agent answers at ${config.socket} already.` });
+  if (await answers(config.socket))
+    throw new CodedError("USAGE", { problem: `Another agent answers at ${config.socket} already.` });
   rmSync(config.socket, { force: true });
 
   const store = new Store(join(config.stateDir, "agent.db"));
@@ -38,7 +39,10 @@ export async function runAgent(configFile: string): Promise<void> {
   });
   register(forPeers, peerRoutes, agent.forPeers);
   forPeers.server.on("tlsClientError", (error: Error, socket: import("node:tls").TLSSocket) => {
-    log.warn({ peer: socket.remoteAddress, why: error.message }, "a peer was refused: no certificate of our CA");
+    log.warn(
+      { peer: socket.remoteAddress, why: error.message },
+      "a peer was refused: no certificate of our CA",
+    );
   });
 
   await forPeers.listen({ host: config.listen.address, port: config.listen.port });

@@ -28,7 +28,14 @@ export interface PeerCall {
 const ANSWER_BYTES_MAX = 4 * 2 ** 20;
 const TIMEOUT_MS = 10_000;
 /** Codes that mean no byte of the question was accepted by anybody. */
-const NEVER_CONNECTED = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EHOSTDOWN", "EADDRNOTAVAIL"]);
+const NEVER_CONNECTED = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "EHOSTDOWN",
+  "EADDRNOTAVAIL",
+]);
 
 /** True when the peer cannot have seen the question. */
 export const undelivered = (error: unknown): boolean =>
@@ -62,7 +69,9 @@ export class Peer {
   }
 
   async call<R extends Route>(route: R, call: PeerCall = {}): Promise<z.infer<R["answer"]>> {
-    const path = route.path.replaceAll(/:(\w+)/g, (_, key: string) => encodeURIComponent(call.params?.[key] ?? ""));
+    const path = route.path.replaceAll(/:(\w+)/g, (_, key: string) =>
+      encodeURIComponent(call.params?.[key] ?? ""),
+    );
     const { status, text } = await this.#send(route.method, path, call);
     let answer: unknown;
     try {
@@ -72,7 +81,11 @@ export class Peer {
     }
     if (status >= 400) {
       const refusal = problem.safeParse(answer);
-      if (!refusal.success) throw new CodedError("PEER_GARBAGE", { host: this.name, problem: `status ${status} without a problem document` });
+      if (!refusal.success)
+        throw new CodedError("PEER_GARBAGE", {
+          host: this.name,
+          problem: `status ${status} without a problem document`,
+        });
       throw new CodedError("PEER_REFUSED", {
         host: this.name,
         why: refusal.data.detail,
@@ -82,7 +95,10 @@ export class Peer {
     }
     const parsed = route.answer.safeParse(answer);
     if (!parsed.success) {
-      throw new CodedError("PEER_GARBAGE", { host: this.name, problem: parsed.error.issues[0]?.message ?? "wrong shape" });
+      throw new CodedError("PEER_GARBAGE", {
+        host: this.name,
+        problem: parsed.error.issues[0]?.message ?? "wrong shape",
+      });
     }
     return parsed.data as z.infer<R["answer"]>;
   }
@@ -98,7 +114,10 @@ export class Peer {
         port: this.#address.port,
         method,
         path,
-        headers: body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
+        headers:
+          body === undefined
+            ? {}
+            : { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
       });
       const fail = (error: CodedError): void => {
         clearTimeout(timer);
@@ -111,7 +130,14 @@ export class Peer {
         const waited = `${timeoutMs / 1000} s`;
         fail(new CodedError("PEER_STALLED", { host: this.name, waited, delivered: delivered() }));
       }, timeoutMs);
-      const aborted = (): void => fail(new CodedError("PEER_UNREACHABLE", { host: this.name, why: "no longer wanted", delivered: delivered() }));
+      const aborted = (): void =>
+        fail(
+          new CodedError("PEER_UNREACHABLE", {
+            host: this.name,
+            why: "no longer wanted",
+            delivered: delivered(),
+          }),
+        );
       call.signal?.addEventListener("abort", aborted, { once: true });
       sent.on("socket", (socket) => {
         // A socket from the pool is connected already; a new one counts from the end of the TLS handshake.
@@ -129,10 +155,24 @@ export class Peer {
         let bytes = 0;
         response.on("data", (chunk: Buffer) => {
           bytes += chunk.byteLength;
-          if (bytes > ANSWER_BYTES_MAX) fail(new CodedError("PEER_GARBAGE", { host: this.name, problem: `its answer is longer than ${ANSWER_BYTES_MAX} bytes` }));
+          if (bytes > ANSWER_BYTES_MAX)
+            fail(
+              new CodedError("PEER_GARBAGE", {
+                host: this.name,
+                problem: `its answer is longer than ${ANSWER_BYTES_MAX} bytes`,
+              }),
+            );
           else chunks.push(chunk);
         });
-        response.on("error", (error: Error) => fail(new CodedError("PEER_UNREACHABLE", { host: this.name, why: error.message, delivered: "maybe" }, { cause: error })));
+        response.on("error", (error: Error) =>
+          fail(
+            new CodedError(
+              "PEER_UNREACHABLE",
+              { host: this.name, why: error.message, delivered: "maybe" },
+              { cause: error },
+            ),
+          ),
+        );
         response.on("end", () => {
           clearTimeout(timer);
           call.signal?.removeEventListener("abort", aborted);

@@ -7,9 +7,12 @@ import type { Qmp } from "../qmp/types.ts";
 const DOWNTIME_LIMIT_MAX_MS = 2_000_000;
 
 export const wantsPostCopy = (settings: MigrateSettings): boolean =>
-  settings.technique === "post-copy" || settings.technique === "hybrid" || actions(settings).some((each) => each.do === "post-copy");
+  settings.technique === "post-copy" ||
+  settings.technique === "hybrid" ||
+  actions(settings).some((each) => each.do === "post-copy");
 
-const wantsThrottle = (settings: MigrateSettings): boolean => actions(settings).some((each) => each.do === "throttle");
+const wantsThrottle = (settings: MigrateSettings): boolean =>
+  actions(settings).some((each) => each.do === "throttle");
 
 const actions = ({ policy }: MigrateSettings): MigrateSettings["policy"]["last"] => [
   ...policy.initial,
@@ -18,10 +21,20 @@ const actions = ({ policy }: MigrateSettings): MigrateSettings["policy"]["last"]
 ];
 
 /** TLS credentials of this host, made anew so that a changed certificate is read. */
-export async function setCredentials(qmp: Qmp, tlsDir: string, endpoint: "client" | "server"): Promise<string> {
+export async function setCredentials(
+  qmp: Qmp,
+  tlsDir: string,
+  endpoint: "client" | "server",
+): Promise<string> {
   const id = `godwit-${endpoint}`;
   await qmp.execute("object-del", { id }).catch(() => {}); // there was none
-  await qmp.execute("object-add", { "qom-type": "tls-creds-x509", id, dir: tlsDir, endpoint, "verify-peer": true });
+  await qmp.execute("object-add", {
+    "qom-type": "tls-creds-x509",
+    id,
+    dir: tlsDir,
+    endpoint,
+    "verify-peer": true,
+  });
   return id;
 }
 
@@ -74,12 +87,15 @@ export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
     "tls-creds": tlsCreds,
     "tls-hostname": out.target,
     // auto-converge cannot be switched on during a migration, so it starts as good as off.
-    ...(wantsThrottle(out.settings) ? { "cpu-throttle-initial": 1, "cpu-throttle-increment": 1, "max-cpu-throttle": 1 } : {}),
+    ...(wantsThrottle(out.settings)
+      ? { "cpu-throttle-initial": 1, "cpu-throttle-increment": 1, "max-cpu-throttle": 1 }
+      : {}),
   });
   await qmp.execute("migrate", { uri: `tcp:${hostPort(out.address, out.port)}` });
 }
 
-const hostPort = (address: string, port: number): string => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
+const hostPort = (address: string, port: number): string =>
+  address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 
 export async function setDowntime(qmp: Qmp, downtimeMs: number): Promise<void> {
   await qmp.execute("migrate-set-parameters", {

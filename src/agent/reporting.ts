@@ -43,8 +43,17 @@ const first = (events: readonly TimelineNote[], what: string): string | undefine
 const difference = (end: number | undefined, start: number | undefined): number | null =>
   end === undefined || start === undefined ? null : end - start;
 
-export function writeReport(record: SourceRecord, host: string, evidence: Evidence, target: TargetView | undefined): Report {
-  const ending = sourceEnding(record) ?? { outcome: "failed" as const, code: "INTERNAL", reason: "it has no ending" };
+export function writeReport(
+  record: SourceRecord,
+  host: string,
+  evidence: Evidence,
+  target: TargetView | undefined,
+): Report {
+  const ending = sourceEnding(record) ?? {
+    outcome: "failed" as const,
+    code: "INTERNAL",
+    reason: "it has no ending",
+  };
   const machine = record.extra["machine"] as MachineSpec;
   const settled = first(record.timeline, "QEMU completed");
   const released = first(record.timeline, "source released");
@@ -72,7 +81,12 @@ export function writeReport(record: SourceRecord, host: string, evidence: Eviden
       accelerator: String(record.extra["accelerator"] ?? ""),
       ram_bytes: memoryBytes(machine),
       vcpus: machine.spec.vcpus,
-      link: { shaped: false, rate_bytes_per_second: null, delay_ms: null, note: "the agent does not know the link's rate" },
+      link: {
+        shaped: false,
+        rate_bytes_per_second: null,
+        delay_ms: null,
+        note: "the agent does not know the link's rate",
+      },
     },
     sourceTimes: {
       bootId: record.bootId,
@@ -81,9 +95,15 @@ export function writeReport(record: SourceRecord, host: string, evidence: Eviden
       ...(settled === undefined || ending.outcome !== "done" ? {} : { settledNs: settled }),
       ...(released === undefined ? {} : { releasedNs: released }),
     },
-    targetTimes: target === undefined ? null : { bootId: target.bootId, ...(resumed === undefined ? {} : { resumedNs: resumed }) },
+    targetTimes:
+      target === undefined
+        ? null
+        : { bootId: target.bootId, ...(resumed === undefined ? {} : { resumedNs: resumed }) },
     timeline: events,
-    rounds: evidence.rounds.map((round) => ({ ...round, startMs: round.startMs - Number(BigInt(record.t0Ns) / 1000n) / 1000 })),
+    rounds: evidence.rounds.map((round) => ({
+      ...round,
+      startMs: round.startMs - Number(BigInt(record.t0Ns) / 1000n) / 1000,
+    })),
     qemu:
       info?.ram === undefined
         ? null
@@ -99,9 +119,15 @@ export function writeReport(record: SourceRecord, host: string, evidence: Eviden
       evidence.countersAtStart === undefined || evidence.countersAtEnd === undefined
         ? null
         : { start: evidence.countersAtStart, end: evidence.countersAtEnd },
-    cpuSeconds: { source: difference(evidence.qemuCpuAtEnd, evidence.qemuCpuAtStart), target: target?.qemuCpuSeconds ?? null },
+    cpuSeconds: {
+      source: difference(evidence.qemuCpuAtEnd, evidence.qemuCpuAtStart),
+      target: target?.qemuCpuSeconds ?? null,
+    },
     checks: memoryChecks(evidence),
-    notes: record.extra["accelerator"] === "tcg" ? ["The guest ran under TCG (emulation): these are not KVM figures."] : [],
+    notes:
+      record.extra["accelerator"] === "tcg"
+        ? ["The guest ran under TCG (emulation): these are not KVM figures."]
+        : [],
   });
 }
 
@@ -120,5 +146,11 @@ function memoryChecks({ memoryDigests }: Evidence): Correctness["checks"] {
   if (memoryDigests === undefined) return [];
   const { source, target } = memoryDigests;
   const ok = source === target;
-  return [{ what: "guest memory, source against target, while stopped", ok, detail: ok ? `SHA-256 ${source}` : `${source} is not ${target}` }];
+  return [
+    {
+      what: "guest memory, source against target, while stopped",
+      ok,
+      detail: ok ? `SHA-256 ${source}` : `${source} is not ${target}`,
+    },
+  ];
 }

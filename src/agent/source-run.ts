@@ -6,7 +6,14 @@ import type { MigrationView, Progress } from "../api/migration.ts";
 import type { Report } from "../api/report.ts";
 import { peerRoutes, type TargetView } from "../api/routes.ts";
 import { nextProgress } from "../migration/progress.ts";
-import { isFinal, type Job, type Source, type SourceEffect, type SourceEvent, step } from "../migration/source.ts";
+import {
+  isFinal,
+  type Job,
+  type Source,
+  type SourceEffect,
+  type SourceEvent,
+  step,
+} from "../migration/source.ts";
 import { techniques } from "../migration/techniques/index.ts";
 import type { CopySample, Round } from "../migration/types.ts";
 import type { MigrationInfo } from "../qmp/commands.ts";
@@ -84,7 +91,11 @@ export class SourceRun {
   }
 
   start(qemu: QemuProcess): void {
-    this.#evidence = { ...this.#evidence, countersAtStart: this.#counters(), qemuCpuAtStart: qemu.cpuSeconds() };
+    this.#evidence = {
+      ...this.#evidence,
+      countersAtStart: this.#counters(),
+      qemuCpuAtStart: qemu.cpuSeconds(),
+    };
     this.#commit(this.#record.state);
     this.#attach(qemu);
     this.#perform({ do: "prepare-target" });
@@ -116,8 +127,13 @@ export class SourceRun {
   recover(): MigrationView {
     const { state } = this.#record;
     const event: SourceEvent | undefined =
-      state.phase === "needs-person" ? { type: state.canTakeBack ? "take-back" : "recover" } : state.phase === "fetch-paused" ? { type: "recover" } : undefined;
-    if (event === undefined) throw new CodedError("NOTHING_TO_RECOVER", { migration: this.id, phase: state.phase });
+      state.phase === "needs-person"
+        ? { type: state.canTakeBack ? "take-back" : "recover" }
+        : state.phase === "fetch-paused"
+          ? { type: "recover" }
+          : undefined;
+    if (event === undefined)
+      throw new CodedError("NOTHING_TO_RECOVER", { migration: this.id, phase: state.phase });
     this.#finished = false;
     this.dispatch(event);
     return this.view();
@@ -146,9 +162,14 @@ export class SourceRun {
     this.#record = { ...this.#record, state, extra: { ...this.#record.extra, evidence: this.#evidence } };
     const { vms, store } = this.#deps;
     const known = vms.record(this.#record.vm);
-    const owner = ["handed-over", "fetching", "fetch-paused", "done"].includes(state.phase) ? this.#record.peer : this.#deps.config.name;
+    const owner = ["handed-over", "fetching", "fetch-paused", "done"].includes(state.phase)
+      ? this.#record.peer
+      : this.#deps.config.name;
     const migration = state.phase === "aborted" ? null : this.id;
-    const put = known === undefined || (known.owner === owner && known.migration === migration) ? undefined : { ...known, owner, migration };
+    const put =
+      known === undefined || (known.owner === owner && known.migration === migration)
+        ? undefined
+        : { ...known, owner, migration };
     store.commit(this.#record, put === undefined ? {} : { put });
     faultPoint(`source:${state.phase}`);
     if (put !== undefined) vms.applied(put);
@@ -185,7 +206,14 @@ export class SourceRun {
           if (this.#watch !== undefined) this.#watch.downtimeLimitMs = effect.downtimeLimitMs;
           const { settings, peer } = this.#record;
           const { downtimeLimitMs } = effect;
-          await outgoing.startCopy(qmp, { settings, tlsDir: this.#deps.config.tlsDir, target: peer, address, port, downtimeLimitMs });
+          await outgoing.startCopy(qmp, {
+            settings,
+            tlsDir: this.#deps.config.tlsDir,
+            target: peer,
+            address,
+            port,
+            downtimeLimitMs,
+          });
           this.#watch?.startSampling();
         });
       case "pause-guest":
@@ -234,13 +262,28 @@ export class SourceRun {
     const { vms, config, peer, qemuVersion } = this.#deps;
     try {
       const { machine, accelerator } = vms.changed(this.#record.vm, {});
-      const body = { id: this.id, machine, source: config.name, sourceQemu: qemuVersion, accelerator, settings: this.#record.settings };
-      const prepared = await peer.call(peerRoutes.prepare, { body, timeoutMs: PREPARE_TIMEOUT_MS, signal: this.#background.signal });
+      const body = {
+        id: this.id,
+        machine,
+        source: config.name,
+        sourceQemu: qemuVersion,
+        accelerator,
+        settings: this.#record.settings,
+      };
+      const prepared = await peer.call(peerRoutes.prepare, {
+        body,
+        timeoutMs: PREPARE_TIMEOUT_MS,
+        signal: this.#background.signal,
+      });
       this.#evidence = { ...this.#evidence, address: prepared.address, port: prepared.port };
       this.dispatch({ type: "target-ready", nowMs: nowMs() });
     } catch (error) {
       const coded = toCodedError(error);
-      this.dispatch({ type: "prepare-failed", code: String(coded.details["peerCode"] ?? coded.code), why: coded.message });
+      this.dispatch({
+        type: "prepare-failed",
+        code: String(coded.details["peerCode"] ?? coded.code),
+        why: coded.message,
+      });
     }
   }
 
@@ -248,11 +291,17 @@ export class SourceRun {
     if (this.#record.state.phase !== "handing-over" || this.#background.signal.aborted) return;
     try {
       if (!(await this.#memoryEqual(this.#record.state))) return;
-      const view = await this.#deps.peer.call(peerRoutes.handOver, { params: { id: this.id }, timeoutMs: OFFER_TIMEOUT_MS });
-      this.#tellTarget(view, () => this.dispatch({ type: "offer-unanswered", why: `the target is still ${view.phase}` }));
+      const view = await this.#deps.peer.call(peerRoutes.handOver, {
+        params: { id: this.id },
+        timeoutMs: OFFER_TIMEOUT_MS,
+      });
+      this.#tellTarget(view, () =>
+        this.dispatch({ type: "offer-unanswered", why: `the target is still ${view.phase}` }),
+      );
     } catch (error) {
       const coded = toCodedError(error);
-      if (coded.details["peerCode"] === "MIGRATION_UNKNOWN") this.dispatch({ type: "target-void", why: "it does not know this migration" });
+      if (coded.details["peerCode"] === "MIGRATION_UNKNOWN")
+        this.dispatch({ type: "target-void", why: "it does not know this migration" });
       else if (undelivered(error)) this.dispatch({ type: "offer-undelivered", why: coded.message });
       else this.dispatch({ type: "offer-unanswered", why: coded.message });
     }
@@ -260,7 +309,13 @@ export class SourceRun {
 
   /** With verifyMemory, the stopped guest's memory must be the same on both hosts before the VM is offered. */
   async #memoryEqual(state: Extract<Source, { phase: "handing-over" }>): Promise<boolean> {
-    if (!this.#record.settings.verifyMemory || state.way !== "copy" || this.#verified !== undefined || this.#qemu === undefined) return true;
+    if (
+      !this.#record.settings.verifyMemory ||
+      state.way !== "copy" ||
+      this.#verified !== undefined ||
+      this.#qemu === undefined
+    )
+      return true;
     const { machine } = this.#deps.vms.changed(this.#record.vm, {});
     const [here, there] = await Promise.all([
       memoryDigest(this.#qemu, machine),
@@ -328,7 +383,9 @@ export class SourceRun {
     const qmp = this.#qemu?.qmp;
     if (this.#record.state.phase !== "fetch-paused" || qmp === undefined) return;
     try {
-      const { address, port, view } = await this.#deps.peer.call(peerRoutes.recoverTarget, { params: { id: this.id } });
+      const { address, port, view } = await this.#deps.peer.call(peerRoutes.recoverTarget, {
+        params: { id: this.id },
+      });
       this.#targetView = view;
       this.#evidence = { ...this.#evidence, address, port };
       await qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
@@ -341,8 +398,10 @@ export class SourceRun {
     const qmp = this.#qemu?.qmp;
     if (qmp === undefined) return;
     const { status } = await qmp.execute("query-migrate", {});
-    if (status === undefined || status === "none") return this.dispatch({ type: "copy-ended", why: "it had not begun" });
-    if (status === "failed" || status === "cancelled") return this.dispatch({ type: "copy-ended", why: status });
+    if (status === undefined || status === "none")
+      return this.dispatch({ type: "copy-ended", why: "it had not begun" });
+    if (status === "failed" || status === "cancelled")
+      return this.dispatch({ type: "copy-ended", why: status });
     if (status === "completed") return this.dispatch({ type: "copy-completed" });
     if (status.startsWith("postcopy")) return this.#unwindFetch();
     await qmp.execute("migrate_cancel", {});
@@ -391,7 +450,9 @@ export class SourceRun {
       ...(info === undefined ? {} : { qemuInfo: info }),
       ...(cpu === undefined ? {} : { qemuCpuAtEnd: cpu }),
     };
-    const view = await this.#deps.peer.call(peerRoutes.target, { params: { id: this.id }, timeoutMs: 2_000 }).catch(() => undefined);
+    const view = await this.#deps.peer
+      .call(peerRoutes.target, { params: { id: this.id }, timeoutMs: 2_000 })
+      .catch(() => undefined);
     if (view !== undefined) this.#targetView = view;
   }
 
@@ -399,7 +460,12 @@ export class SourceRun {
     const { state } = this.#record;
     if (state.phase !== "done") await this.#gather();
     try {
-      const document: Report = writeReport(this.#record, this.#deps.config.name, this.#evidence, this.#targetView);
+      const document: Report = writeReport(
+        this.#record,
+        this.#deps.config.name,
+        this.#evidence,
+        this.#targetView,
+      );
       this.#commit(state);
       this.#deps.store.putReport(this.id, document);
     } catch (error) {
@@ -431,7 +497,9 @@ export class SourceRun {
       case "completed":
         return this.dispatch({ type: "copy-completed" });
       case "postcopy-active":
-        return this.dispatch({ type: this.#record.state.phase === "fetch-paused" ? "fetch-resumed" : "fetch-started" });
+        return this.dispatch({
+          type: this.#record.state.phase === "fetch-paused" ? "fetch-resumed" : "fetch-started",
+        });
       case "postcopy-paused":
         return this.dispatch({ type: "fetch-broken", why: "the connection between the QEMUs broke" });
       case "cancelled":
@@ -447,7 +515,8 @@ export class SourceRun {
 
   #onSample(sample: CopySample, ended: Round | undefined, info: MigrationInfo): void {
     this.#sample = sample;
-    if (ended !== undefined) this.#evidence = { ...this.#evidence, rounds: [...this.#evidence.rounds, ended] };
+    if (ended !== undefined)
+      this.#evidence = { ...this.#evidence, rounds: [...this.#evidence.rounds, ended] };
     this.#evidence = { ...this.#evidence, qemuInfo: info };
     this.dispatch({ type: "sample", nowMs: nowMs(), sample, ...(ended === undefined ? {} : { ended }) });
   }
@@ -461,7 +530,9 @@ export class SourceRun {
       settings,
       nowMs: nowMs(),
       startedAtMs,
-      ...(sample === undefined ? {} : { view: { nowMs: nowMs(), startedAtMs, rounds: this.#evidence.rounds, sample } }),
+      ...(sample === undefined
+        ? {}
+        : { view: { nowMs: nowMs(), startedAtMs, rounds: this.#evidence.rounds, sample } }),
     });
     this.#deps.hub.publish({ type: "migration", migration: this.view() });
   }

@@ -41,7 +41,11 @@ interface MigrationCommon {
 }
 export type MigrationRecord = MigrationCommon &
   (
-    | { readonly side: "source"; readonly state: Source; /** The target has not yet promised never to run its copy. */ readonly voidOwed: boolean }
+    | {
+        readonly side: "source";
+        readonly state: Source;
+        /** The target has not yet promised never to run its copy. */ readonly voidOwed: boolean;
+      }
     | { readonly side: "target"; readonly state: Target }
   );
 
@@ -78,7 +82,9 @@ export class Store {
   }
 
   putVm(vm: VmRecord): void {
-    this.#db.prepare("INSERT OR REPLACE INTO vm (name, record) VALUES (?, ?)").run(vm.name, JSON.stringify(vm));
+    this.#db
+      .prepare("INSERT OR REPLACE INTO vm (name, record) VALUES (?, ?)")
+      .run(vm.name, JSON.stringify(vm));
   }
 
   dropVm(name: string): void {

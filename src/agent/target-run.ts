@@ -1,6 +1,12 @@
 /** The target's side of one migration, acting: turns QEMU's events and the source's questions into events for stepTarget. */
 import type { TargetView } from "../api/routes.ts";
-import { stepTarget, type Target, type TargetEffect, type TargetEvent, targetIsFinal } from "../migration/target.ts";
+import {
+  stepTarget,
+  type Target,
+  type TargetEffect,
+  type TargetEvent,
+  targetIsFinal,
+} from "../migration/target.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { bootId, nowNs } from "./clock.ts";
@@ -65,7 +71,9 @@ export class TargetRun {
       const { migration, listen } = this.#deps.config;
       const address = migration.address ?? listen.address;
       const span = migration.portMax - migration.portMin;
-      await qemu.qmp.execute("migrate-incoming", { uri: `tcp:${address}:${migration.portMin},to=${span + migration.portMin}` });
+      await qemu.qmp.execute("migrate-incoming", {
+        uri: `tcp:${address}:${migration.portMin},to=${span + migration.portMin}`,
+      });
       const port = await listeningPort(qemu);
       this.dispatch({ type: "listening" });
       return { address, port };
@@ -83,7 +91,8 @@ export class TargetRun {
     const { status, running } = await qemu.qmp.execute("query-status", {});
     const info = await qemu.qmp.execute("query-migrate", {});
     this.#completed = info.status === "completed";
-    const loaded = status !== "inmigrate" && (this.#completed || info.status?.startsWith("postcopy") === true);
+    const loaded =
+      status !== "inmigrate" && (this.#completed || info.status?.startsWith("postcopy") === true);
     this.dispatch({ type: "restarted", found: running ? "running" : loaded ? "loaded" : "waiting" });
     if (running && this.#completed) this.dispatch({ type: "complete" });
   }
@@ -114,7 +123,8 @@ export class TargetRun {
     if (qemu === undefined || this.#record.state.phase !== "running") {
       throw new CodedError("NOTHING_TO_RECOVER", { migration: this.id, phase: this.#record.state.phase });
     }
-    const status = async (): Promise<string | undefined> => (await qemu.qmp.execute("query-migrate", {}, { outOfBand: false })).status;
+    const status = async (): Promise<string | undefined> =>
+      (await qemu.qmp.execute("query-migrate", {}, { outOfBand: false })).status;
     if ((await status()) === "postcopy-active") {
       // The source lost its end; ours may not have noticed.
       await qemu.qmp.execute("migrate-pause", {}, { outOfBand: true }).catch(() => {});
@@ -122,7 +132,11 @@ export class TargetRun {
     }
     const { migration, listen } = this.#deps.config;
     const address = migration.address ?? listen.address;
-    await qemu.qmp.execute("migrate-recover", { uri: `tcp:${address}:${migration.portMin},to=${migration.portMax}` }, { outOfBand: true });
+    await qemu.qmp.execute(
+      "migrate-recover",
+      { uri: `tcp:${address}:${migration.portMin},to=${migration.portMax}` },
+      { outOfBand: true },
+    );
     return { address, port: await listeningPort(qemu) };
   }
 
@@ -146,7 +160,11 @@ export class TargetRun {
       if (state.phase !== before) this.#note(`target ${state.phase}`);
       // `runSent` alone is not journaled: after a crash it must count as sent anyway.
       if (state.phase === before && state.phase === "accepted") this.#record = { ...this.#record, state };
-      else this.#commit(state, effects.some((effect) => effect.do === "adopt-vm"));
+      else
+        this.#commit(
+          state,
+          effects.some((effect) => effect.do === "adopt-vm"),
+        );
     }
     for (const effect of effects) void this.#perform(effect);
   }
@@ -219,7 +237,10 @@ export class TargetRun {
 
   async #awaitDeviceState(qemu: QemuProcess): Promise<void> {
     if (this.#record.state.phase !== "receiving") return;
-    const loaded = await this.#poll(async () => (await qemu.qmp.execute("query-status", {})).status === "paused", 60_000);
+    const loaded = await this.#poll(
+      async () => (await qemu.qmp.execute("query-status", {})).status === "paused",
+      60_000,
+    );
     if (loaded) this.dispatch({ type: "loaded" });
   }
 
@@ -269,6 +290,7 @@ export class TargetRun {
 async function listeningPort(qemu: QemuProcess): Promise<number> {
   const info = await qemu.qmp.execute("query-migrate", {});
   const port = Number(info["socket-address"]?.[0]?.port);
-  if (!Number.isInteger(port)) throw new CodedError("QMP_PROTOCOL", { problem: "QEMU does not tell on which port it listens" });
+  if (!Number.isInteger(port))
+    throw new CodedError("QMP_PROTOCOL", { problem: "QEMU does not tell on which port it listens" });
   return port;
 }

@@ -4,7 +4,12 @@ import type { MigrationRecord } from "./store.ts";
 
 type Of<S extends "source" | "target"> = Extract<MigrationRecord, { side: S }>;
 
-export function sourceMigrationView(record: Of<"source">, host: string, finished: boolean, progress?: Progress): MigrationView {
+export function sourceMigrationView(
+  record: Of<"source">,
+  host: string,
+  finished: boolean,
+  progress?: Progress,
+): MigrationView {
   const { state } = record;
   const ending = sourceEnding(record);
   return {
@@ -16,13 +21,21 @@ export function sourceMigrationView(record: Of<"source">, host: string, finished
     side: "source",
     phase: state.phase,
     startedAt: record.startedAt,
-    ...(finished && ending !== undefined ? { outcome: ending.outcome, reason: ending.reason, ...(ending.code === null ? {} : { code: ending.code }) } : {}),
+    ...(finished && ending !== undefined
+      ? {
+          outcome: ending.outcome,
+          reason: ending.reason,
+          ...(ending.code === null ? {} : { code: ending.code }),
+        }
+      : {}),
     ...(progress === undefined ? {} : { progress }),
   };
 }
 
 /** How it ended, or what it waits for. */
-export function sourceEnding(record: Of<"source">): { outcome: Outcome; code: string | null; reason: string } | undefined {
+export function sourceEnding(
+  record: Of<"source">,
+): { outcome: Outcome; code: string | null; reason: string } | undefined {
   const { state } = record;
   switch (state.phase) {
     case "done":

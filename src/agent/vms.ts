@@ -66,7 +66,11 @@ export class Vms {
 
   /** Where a VM's QEMU lives; a migration gets a folder of its own, so that old files never meet new ones. */
   dir(name: string, migration?: string): string {
-    return join(this.#config.stateDir, "vms", migration === undefined ? name : `${name}.${migration.slice(-6)}`);
+    return join(
+      this.#config.stateDir,
+      "vms",
+      migration === undefined ? name : `${name}.${migration.slice(-6)}`,
+    );
   }
 
   async start(options: StartVm): Promise<QemuProcess> {
@@ -81,7 +85,11 @@ export class Vms {
       handle: null,
       migration: options.migration ?? null,
     };
-    const entry: Entry = { record, qemu: undefined, state: options.migration === undefined ? "stopped" : "incoming" };
+    const entry: Entry = {
+      record,
+      qemu: undefined,
+      state: options.migration === undefined ? "stopped" : "incoming",
+    };
     this.#entries.set(name, entry);
     const dir = this.dir(name, options.migration);
     try {
@@ -200,4 +208,8 @@ export class Vms {
 
 /** The accelerator a spec gets on a host with these facts. */
 export const chooseAccelerator = (machine: MachineSpec, facts: QemuFacts): "kvm" | "tcg" =>
-  machine.spec.accelerator === "auto" ? (facts.accelerators.includes("kvm") ? "kvm" : "tcg") : machine.spec.accelerator;
+  machine.spec.accelerator === "auto"
+    ? facts.accelerators.includes("kvm")
+      ? "kvm"
+      : "tcg"
+    : machine.spec.accelerator;

@@ -54,7 +54,8 @@ export class QemuWatch {
       if (this.#closed) return;
       if (event === "STOP") this.#events.guest("paused", atNs);
       else if (event === "RESUME") this.#events.guest("running", atNs);
-      else if (event === "MIGRATION") this.#events.status(data["status"] as NonNullable<MigrationInfo["status"]>, atNs);
+      else if (event === "MIGRATION")
+        this.#events.status(data["status"] as NonNullable<MigrationInfo["status"]>, atNs);
       else if (event === "MIGRATION_PASS") await this.#read(true);
     }
   }
@@ -77,7 +78,10 @@ export class QemuWatch {
     const throttlePercent = info["cpu-throttle-percentage"] ?? 0;
     if (this.#last !== undefined && atMs > this.#last.atMs) {
       const newest = ((ram.transferred - this.#last.transferred) / (atMs - this.#last.atMs)) * 1000;
-      this.#bytesPerSecond = this.#bytesPerSecond === 0 ? newest : this.#bytesPerSecond * (1 - NEWEST_WEIGHT) + newest * NEWEST_WEIGHT;
+      this.#bytesPerSecond =
+        this.#bytesPerSecond === 0
+          ? newest
+          : this.#bytesPerSecond * (1 - NEWEST_WEIGHT) + newest * NEWEST_WEIGHT;
     }
     this.#last = { atMs, transferred: ram.transferred };
 

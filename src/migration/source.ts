@@ -52,10 +52,20 @@ export type Source =
       /** Post-copy only: the connection broke before the target answered. */
       readonly fetchBroken: boolean;
     }
-  | { readonly phase: "handed-over"; readonly way: Way; readonly fetchBroken: boolean; readonly fetched: boolean }
+  | {
+      readonly phase: "handed-over";
+      readonly way: Way;
+      readonly fetchBroken: boolean;
+      readonly fetched: boolean;
+    }
   | { readonly phase: "fetching" }
   | { readonly phase: "fetch-paused"; readonly why: string; readonly attempts: number }
-  | { readonly phase: "cancelling"; readonly ending: Ending; readonly copyEnded: boolean; readonly guestRuns: boolean }
+  | {
+      readonly phase: "cancelling";
+      readonly ending: Ending;
+      readonly copyEnded: boolean;
+      readonly guestRuns: boolean;
+    }
   | { readonly phase: "done" }
   | ({ readonly phase: "aborted" } & Ending)
   | { readonly phase: "needs-person"; readonly reason: string; readonly canTakeBack: boolean };
@@ -174,7 +184,11 @@ export function step(state: Source, event: SourceEvent, job: Job): Step {
 
 type In<P extends Source["phase"]> = Extract<Source, { phase: P }>;
 
-const cancelled: Ending = { outcome: "cancelled", code: "CANCELLED", reason: "cancelled on request; the VM runs at the source" };
+const cancelled: Ending = {
+  outcome: "cancelled",
+  code: "CANCELLED",
+  reason: "cancelled on request; the VM runs at the source",
+};
 const failed = (code: string, reason: string): Ending => ({ outcome: "failed", code, reason });
 
 function whilePreparing(state: In<"preparing">, event: SourceEvent, job: Job): Step {
@@ -205,7 +219,10 @@ function whilePreparing(state: In<"preparing">, event: SourceEvent, job: Job): S
       return go({ phase: "aborted", ...failed("QEMU_EXITED", event.why) }, { do: "void-target" });
     case "restarted":
       return go(
-        { phase: "aborted", ...failed("AGENT_RESTARTED", "the agent restarted before copying began; the VM runs at the source") },
+        {
+          phase: "aborted",
+          ...failed("AGENT_RESTARTED", "the agent restarted before copying began; the VM runs at the source"),
+        },
         { do: "void-target" },
       );
     default:
@@ -246,7 +263,8 @@ function whileCopying(state: In<"copying">, event: SourceEvent, job: Job): Step 
     }
     case "guest-paused":
       // stop-and-copy pauses first and then copies everything; elsewhere the pause is the switchover.
-      if (job.technique.opening(job.settings).pauseFirst && !state.guestPaused) return stay({ ...state, guestPaused: true });
+      if (job.technique.opening(job.settings).pauseFirst && !state.guestPaused)
+        return stay({ ...state, guestPaused: true });
       return stay({ phase: "switching", pauseAsked: state.pauseAsked, fetchAsked: state.fetchAsked });
     case "copy-completed":
       return handOver("copy");
@@ -287,7 +305,12 @@ function whileSwitching(state: In<"switching">, event: SourceEvent): Step {
 
 function whileHandingOver(state: In<"handing-over">, event: SourceEvent): Step {
   const later: SourceEffect = { do: "wait-to-offer", afterMs: OFFER_RETRY_MS };
-  const handedOver = { phase: "handed-over", way: state.way, fetchBroken: state.fetchBroken, fetched: false } as const;
+  const handedOver = {
+    phase: "handed-over",
+    way: state.way,
+    fetchBroken: state.fetchBroken,
+    fetched: false,
+  } as const;
   switch (event.type) {
     case "target-accepted":
       return go(handedOver, { do: "confirm-running" });
@@ -304,7 +327,13 @@ function whileHandingOver(state: In<"handing-over">, event: SourceEvent): Step {
       const known: In<"handing-over"> = { ...state, doubt: "none", undelivered: state.undelivered + 1 };
       if (state.cancelAsked) return undo(known, cancelled);
       if (known.undelivered >= UNDELIVERED_OFFERS_MAX) {
-        return undo(known, failed("PEER_UNREACHABLE", `the target's agent could not be reached to hand the VM over: ${event.why}`));
+        return undo(
+          known,
+          failed(
+            "PEER_UNREACHABLE",
+            `the target's agent could not be reached to hand the VM over: ${event.why}`,
+          ),
+        );
       }
       return go(known, later);
     }
@@ -318,13 +347,24 @@ function whileHandingOver(state: In<"handing-over">, event: SourceEvent): Step {
     case "guest-running":
       // QEMU 10.0 restarts the guest when a post-copy fails. Two copies must never run: unless no offer can have
       // arrived, this one is stopped again until the target has answered.
-      if (state.doubt === "none") return undo(state, failed("COPY_FAILED", "QEMU resumed the guest at the source before the target accepted it"));
-      return go(state, note("QEMU restarted the guest by itself: held until the target has answered"), { do: "hold-guest" });
+      if (state.doubt === "none")
+        return undo(
+          state,
+          failed("COPY_FAILED", "QEMU resumed the guest at the source before the target accepted it"),
+        );
+      return go(state, note("QEMU restarted the guest by itself: held until the target has answered"), {
+        do: "hold-guest",
+      });
     case "source-lost":
       return stay({ ...state, sourceLost: true });
     case "restarted": {
-      const again: In<"handing-over"> = { ...state, doubt: state.doubt === "none" ? "asking" : "arrived", sourceLost: event.found.qemu === "gone" };
-      if (event.found.qemu === "alive" && event.found.guestRuns) return go(again, { do: "hold-guest" }, { do: "offer" });
+      const again: In<"handing-over"> = {
+        ...state,
+        doubt: state.doubt === "none" ? "asking" : "arrived",
+        sourceLost: event.found.qemu === "gone",
+      };
+      if (event.found.qemu === "alive" && event.found.guestRuns)
+        return go(again, { do: "hold-guest" }, { do: "offer" });
       return go(again, { do: "offer" });
     }
     default:
@@ -370,7 +410,10 @@ function whileFetching(state: In<"fetching">, event: SourceEvent): Step {
     case "target-lost":
       return lostAtTarget("fetch", event.why);
     case "restarted":
-      return afterRestartHandedOver({ phase: "handed-over", way: "fetch", fetchBroken: false, fetched: false }, event.found);
+      return afterRestartHandedOver(
+        { phase: "handed-over", way: "fetch", fetchBroken: false, fetched: false },
+        event.found,
+      );
     default:
       return stay(state);
   }
@@ -391,7 +434,10 @@ function whileFetchPaused(state: In<"fetch-paused">, event: SourceEvent): Step {
           canTakeBack: false,
         });
       }
-      return go({ ...state, why: event.why, attempts: state.attempts + 1 }, { do: "recover-fetch", afterMs: RECOVER_RETRY_MS });
+      return go(
+        { ...state, why: event.why, attempts: state.attempts + 1 },
+        { do: "recover-fetch", afterMs: RECOVER_RETRY_MS },
+      );
     case "recover":
       return go({ ...state, attempts: 1 }, { do: "recover-fetch", afterMs: 0 });
     case "guest-running":
@@ -401,7 +447,10 @@ function whileFetchPaused(state: In<"fetch-paused">, event: SourceEvent): Step {
     case "target-lost":
       return lostAtTarget("fetch", event.why);
     case "restarted":
-      return afterRestartHandedOver({ phase: "handed-over", way: "fetch", fetchBroken: true, fetched: false }, event.found);
+      return afterRestartHandedOver(
+        { phase: "handed-over", way: "fetch", fetchBroken: true, fetched: false },
+        event.found,
+      );
     default:
       return stay(state);
   }
@@ -426,9 +475,14 @@ function whileCancelling(state: In<"cancelling">, event: SourceEvent): Step {
     case "source-lost":
       return go({ phase: "aborted", ...failed("QEMU_EXITED", event.why) }, { do: "void-target" });
     case "restarted": {
-      if (event.found.qemu === "gone") return go({ phase: "aborted", ...failed("QEMU_EXITED", "QEMU ended at the source") }, { do: "void-target" });
+      if (event.found.qemu === "gone")
+        return go(
+          { phase: "aborted", ...failed("QEMU_EXITED", "QEMU ended at the source") },
+          { do: "void-target" },
+        );
       if (event.found.copy === "active") return go(state, { do: "cancel-copy" });
-      if (event.found.copy === "fetching" || event.found.copy === "fetch-broken") return go(state, { do: "unwind-fetch" });
+      if (event.found.copy === "fetching" || event.found.copy === "fetch-broken")
+        return go(state, { do: "unwind-fetch" });
       return next(state, { ...state, copyEnded: true, guestRuns: event.found.guestRuns });
     }
     default:
@@ -444,16 +498,24 @@ function whileNeedsPerson(state: In<"needs-person">, event: SourceEvent): Step {
   switch (event.type) {
     case "recover":
       if (state.canTakeBack) return stay(state);
-      return go({ phase: "fetch-paused", why: state.reason, attempts: 1 }, { do: "recover-fetch", afterMs: 0 });
+      return go(
+        { phase: "fetch-paused", why: state.reason, attempts: 1 },
+        { do: "recover-fetch", afterMs: 0 },
+      );
     case "take-back":
       if (!state.canTakeBack) return stay(state);
-      return takeBack(failed("TAKEN_BACK", "taken back by an operator; the VM runs at the source as of the switchover"), true);
+      return takeBack(
+        failed("TAKEN_BACK", "taken back by an operator; the VM runs at the source as of the switchover"),
+        true,
+      );
     case "target-running":
       // Lost and found: the target's agent was wrong or came back. Pages still to be fetched stay a person's matter.
       if (!state.canTakeBack) return stay(state);
       return running({ phase: "handed-over", way: "copy", fetchBroken: false, fetched: true });
     case "guest-running":
-      return go(state, note("QEMU restarted the guest by itself: stopped, a person decides"), { do: "hold-guest" });
+      return go(state, note("QEMU restarted the guest by itself: stopped, a person decides"), {
+        do: "hold-guest",
+      });
     default:
       return stay(state);
   }
@@ -465,7 +527,15 @@ const note = (text: string): SourceEffect => ({ do: "note", text });
 
 function handOver(way: Way): Step {
   return go(
-    { phase: "handing-over", way, doubt: "asking", sourceLost: false, undelivered: 0, cancelAsked: false, fetchBroken: false },
+    {
+      phase: "handing-over",
+      way,
+      doubt: "asking",
+      sourceLost: false,
+      undelivered: 0,
+      cancelAsked: false,
+      fetchBroken: false,
+    },
     { do: "offer" },
   );
 }
@@ -473,7 +543,15 @@ function handOver(way: Way): Step {
 /** QEMU is gone, so the guest is stopped for certain; the target may hold a complete copy. Only it can know. */
 function sourceLost(why: string): Step {
   return go(
-    { phase: "handing-over", way: "copy", doubt: "asking", sourceLost: true, undelivered: 0, cancelAsked: false, fetchBroken: false },
+    {
+      phase: "handing-over",
+      way: "copy",
+      doubt: "asking",
+      sourceLost: true,
+      undelivered: 0,
+      cancelAsked: false,
+      fetchBroken: false,
+    },
     note(`QEMU ended at the source (${why}); asking the target whether its copy is complete`),
     { do: "offer" },
   );
@@ -481,28 +559,48 @@ function sourceLost(why: string): Step {
 
 function cancelCopy(state: In<"copying" | "switching">, ending: Ending): Step {
   const paused = state.phase === "switching" || state.guestPaused || state.pauseAsked;
-  return go({ phase: "cancelling", ending, copyEnded: false, guestRuns: !paused }, { do: "cancel-copy" }, { do: "void-target" });
+  return go(
+    { phase: "cancelling", ending, copyEnded: false, guestRuns: !paused },
+    { do: "cancel-copy" },
+    { do: "void-target" },
+  );
 }
 
 /** The copy has ended without a hand-over. QEMU resumes the guest itself unless the pause was ours; asking twice is harmless. */
 function takeBack(ending: Ending, _pausedByUs: boolean): Step {
-  return go({ phase: "cancelling", ending, copyEnded: true, guestRuns: false }, { do: "resume-guest" }, { do: "void-target" });
+  return go(
+    { phase: "cancelling", ending, copyEnded: true, guestRuns: false },
+    { do: "resume-guest" },
+    { do: "void-target" },
+  );
 }
 
 /** Nothing was offered: the guest is still this host's. */
 function undo(state: In<"handing-over">, ending: Ending): Step {
   if (state.way === "fetch") {
-    return go({ phase: "cancelling", ending, copyEnded: false, guestRuns: false }, { do: "unwind-fetch" }, { do: "void-target" });
+    return go(
+      { phase: "cancelling", ending, copyEnded: false, guestRuns: false },
+      { do: "unwind-fetch" },
+      { do: "void-target" },
+    );
   }
   return takeBack(ending, true);
 }
 
-function targetRefused(state: { readonly way: Way; readonly sourceLost: boolean; readonly cancelAsked?: boolean }, why: string): Step {
+function targetRefused(
+  state: { readonly way: Way; readonly sourceLost: boolean; readonly cancelAsked?: boolean },
+  why: string,
+): Step {
   if (state.sourceLost) {
-    return go({ phase: "aborted", ...failed("VM_LOST", `QEMU ended at the source before the target had everything: ${why}`) });
+    return go({
+      phase: "aborted",
+      ...failed("VM_LOST", `QEMU ended at the source before the target had everything: ${why}`),
+    });
   }
-  const ending = state.cancelAsked === true ? cancelled : failed("TARGET_VOID", `the target will not run the VM: ${why}`);
-  if (state.way === "fetch") return go({ phase: "cancelling", ending, copyEnded: false, guestRuns: false }, { do: "unwind-fetch" });
+  const ending =
+    state.cancelAsked === true ? cancelled : failed("TARGET_VOID", `the target will not run the VM: ${why}`);
+  if (state.way === "fetch")
+    return go({ phase: "cancelling", ending, copyEnded: false, guestRuns: false }, { do: "unwind-fetch" });
   return go({ phase: "cancelling", ending, copyEnded: true, guestRuns: false }, { do: "resume-guest" });
 }
 
@@ -562,7 +660,11 @@ function afterRestartHandedOver(state: In<"handed-over">, found: Found): Step {
   }
   const fence: readonly SourceEffect[] = found.guestRuns ? [{ do: "fence-source" }] : [];
   return go(
-    { ...state, fetched: found.copy === "completed" && state.way === "fetch", fetchBroken: found.copy === "fetch-broken" },
+    {
+      ...state,
+      fetched: found.copy === "completed" && state.way === "fetch",
+      fetchBroken: found.copy === "fetch-broken",
+    },
     ...fence,
     { do: "confirm-running" },
   );

@@ -47,7 +47,8 @@ export interface TargetStep {
 const stay = (state: Target): TargetStep => ({ state, effects: [] });
 const go = (state: Target, ...effects: readonly TargetEffect[]): TargetStep => ({ state, effects });
 const giveUp = (why: string): TargetStep => go({ phase: "void", why }, { do: "kill-qemu" });
-const accept = (): TargetStep => go({ phase: "accepted", runSent: false }, { do: "adopt-vm" }, { do: "run-guest" });
+const accept = (): TargetStep =>
+  go({ phase: "accepted", runSent: false }, { do: "adopt-vm" }, { do: "run-guest" });
 
 export const targetIsFinal = (state: Target): boolean =>
   state.phase === "done" || state.phase === "void" || state.phase === "lost";
@@ -77,7 +78,8 @@ export function stepTarget(state: Target, event: TargetEvent): TargetStep {
       if (event.type === "hand-over") return accept();
       if (event.type === "void") return giveUp(event.why);
       if (event.type === "qemu-lost") return giveUp(event.why);
-      if (event.type === "restarted" && event.found === "gone") return giveUp("QEMU ended while the target's agent was away");
+      if (event.type === "restarted" && event.found === "gone")
+        return giveUp("QEMU ended while the target's agent was away");
       return stay(state);
 
     case "accepted":
@@ -85,10 +87,13 @@ export function stepTarget(state: Target, event: TargetEvent): TargetStep {
       if (event.type === "guest-running") return stay({ phase: "running" });
       if (event.type === "qemu-lost") {
         // Without the run command the guest provably never ran here, so the promise can still be given.
-        return state.runSent ? stay({ phase: "lost", why: event.why }) : stay({ phase: "void", why: event.why });
+        return state.runSent
+          ? stay({ phase: "lost", why: event.why })
+          : stay({ phase: "void", why: event.why });
       }
       if (event.type === "restarted") {
-        if (event.found === "gone") return stay({ phase: "lost", why: "QEMU ended while the target's agent was away" });
+        if (event.found === "gone")
+          return stay({ phase: "lost", why: "QEMU ended while the target's agent was away" });
         if (event.found === "running") return stay({ phase: "running" });
         return go(state, { do: "adopt-vm" }, { do: "run-guest" });
       }
@@ -97,7 +102,8 @@ export function stepTarget(state: Target, event: TargetEvent): TargetStep {
     case "running":
       if (event.type === "complete") return stay({ phase: "done" });
       if (event.type === "qemu-lost") return stay({ phase: "lost", why: event.why });
-      if (event.type === "restarted" && event.found === "gone") return stay({ phase: "lost", why: "QEMU ended while the target's agent was away" });
+      if (event.type === "restarted" && event.found === "gone")
+        return stay({ phase: "lost", why: "QEMU ended while the target's agent was away" });
       return stay(state);
 
     case "done":

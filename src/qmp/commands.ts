@@ -84,8 +84,6 @@ export interface QmpCommands {
   "migrate-pause": { arguments: None; returns: unknown };
   "migrate-recover": { arguments: { uri: string }; returns: unknown };
   migrate_cancel: { arguments: None; returns: unknown };
-  "object-add": { arguments: { "qom-type": string; id: string; [property: string]: unknown }; returns: unknown };
-  "object-del": { arguments: { id: string }; returns: unknown };
   stop: { arguments: None; returns: unknown };
   cont: { arguments: None; returns: unknown };
   /** For example tls-creds-x509: read from its files when added, so add it afresh for each migration. */

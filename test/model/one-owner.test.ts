@@ -6,11 +6,26 @@
 import { describe, expect, test } from "vitest";
 
 import { migrateSettings } from "../../src/api/migration.ts";
-import { type Found, type Job, type Source, type SourceEffect, type SourceEvent, step } from "../../src/migration/source.ts";
+import {
+  type Found,
+  type Job,
+  type Source,
+  type SourceEffect,
+  type SourceEvent,
+  step,
+} from "../../src/migration/source.ts";
 import { stepTarget, type Target, type TargetEvent } from "../../src/migration/target.ts";
 import type { Technique } from "../../src/migration/types.ts";
 
-type SourceQemu = "running" | "copying" | "stopped" | "completed" | "fetching" | "fetched" | "paused" | "gone";
+type SourceQemu =
+  | "running"
+  | "copying"
+  | "stopped"
+  | "completed"
+  | "fetching"
+  | "fetched"
+  | "paused"
+  | "gone";
 type TargetQemu = "none" | "waiting" | "loaded" | "running" | "gone";
 
 interface World {
@@ -40,19 +55,45 @@ const technique = (fetchAtOnce: boolean): Technique => ({
   decide: (_view, _settings, memory) => ({ decision: { do: "continue" }, memory }),
 });
 
-const SIMPLE = new Set(["prepare-target", "start-copy", "start-fetch", "resume-guest", "cancel-copy", "unwind-fetch", "offer", "wait-to-offer", "confirm-running", "void-target", "fence-source", "hold-guest", "release-source", "recover-fetch"]);
+const SIMPLE = new Set([
+  "prepare-target",
+  "start-copy",
+  "start-fetch",
+  "resume-guest",
+  "cancel-copy",
+  "unwind-fetch",
+  "offer",
+  "wait-to-offer",
+  "confirm-running",
+  "void-target",
+  "fence-source",
+  "hold-guest",
+  "release-source",
+  "recover-fetch",
+]);
 
 /** QMP commands go one after the other, in the order they were decided. */
 const IN_ORDER = new Set(["start-copy", "start-fetch", "resume-guest", "cancel-copy", "unwind-fetch"]);
 
-function explore(fetchAtOnce: boolean, limits: { cancels: number; restarts: number; kills: number }): { worlds: number; ends: Map<string, number> } {
-  const job: Job = { settings: migrateSettings.parse({ technique: fetchAtOnce ? "post-copy" : "pre-copy" }), technique: technique(fetchAtOnce) };
+function explore(
+  fetchAtOnce: boolean,
+  limits: { cancels: number; restarts: number; kills: number },
+): { worlds: number; ends: Map<string, number> } {
+  const job: Job = {
+    settings: migrateSettings.parse({ technique: fetchAtOnce ? "post-copy" : "pre-copy" }),
+    technique: technique(fetchAtOnce),
+  };
   const ends = new Map<string, number>();
 
   const toSource = (world: World, event: SourceEvent): World => {
     const { state, effects } = step(world.s, event, job);
     // The retry counter only bounds patience; folding it keeps the walk finite and small.
-    const s = state.phase === "handing-over" ? { ...state, undelivered: Math.max(state.undelivered, 18) } : state.phase === "fetch-paused" ? { ...state, attempts: 1, why: "" } : state;
+    const s =
+      state.phase === "handing-over"
+        ? { ...state, undelivered: Math.max(state.undelivered, 18) }
+        : state.phase === "fetch-paused"
+          ? { ...state, attempts: 1, why: "" }
+          : state;
     const wanted = effects.map((effect: SourceEffect) => effect.do).filter((each) => SIMPLE.has(each));
     return { ...world, s, todoS: [...new Set([...world.todoS, ...wanted])] };
   };
@@ -72,7 +113,10 @@ function explore(fetchAtOnce: boolean, limits: { cancels: number; restarts: numb
       const rest = { ...world, todoS: without(world.todoS, todo) };
       switch (todo) {
         case "prepare-target":
-          yield toSource(toTarget({ ...rest, tq: "waiting" }, { type: "listening" }), { type: "target-ready", nowMs: 0 });
+          yield toSource(toTarget({ ...rest, tq: "waiting" }, { type: "listening" }), {
+            type: "target-ready",
+            nowMs: 0,
+          });
           yield toSource(rest, { type: "prepare-failed", code: "X", why: "" });
           break;
         case "start-copy":
@@ -82,13 +126,23 @@ function explore(fetchAtOnce: boolean, limits: { cancels: number; restarts: numb
           yield sq === "copying" ? toSource({ ...rest, sq: "stopped" }, { type: "guest-paused" }) : rest;
           break;
         case "cancel-copy":
-          if (sq === "copying" || sq === "stopped") yield toSource(toSource({ ...rest, sq: "running" }, { type: "guest-running" }), { type: "copy-ended", why: "" });
+          if (sq === "copying" || sq === "stopped")
+            yield toSource(toSource({ ...rest, sq: "running" }, { type: "guest-running" }), {
+              type: "copy-ended",
+              why: "",
+            });
           else if (sq === "completed") yield toSource(rest, { type: "copy-completed" });
-          else if (sq === "fetching" || sq === "fetched") yield toSource({ ...rest, sq: "paused" }, { type: "copy-ended", why: "" });
+          else if (sq === "fetching" || sq === "fetched")
+            yield toSource({ ...rest, sq: "paused" }, { type: "copy-ended", why: "" });
           else yield toSource(rest, { type: "copy-ended", why: "" });
           break;
         case "unwind-fetch":
-          yield sq === "gone" ? rest : toSource({ ...rest, sq: sq === "running" ? "running" : "paused" }, { type: "copy-ended", why: "" });
+          yield sq === "gone"
+            ? rest
+            : toSource(
+                { ...rest, sq: sq === "running" ? "running" : "paused" },
+                { type: "copy-ended", why: "" },
+              );
           break;
         case "resume-guest":
           if (sq === "gone") yield rest;
@@ -112,7 +166,11 @@ function explore(fetchAtOnce: boolean, limits: { cancels: number; restarts: numb
           yield { ...rest, void: true };
           break;
         case "confirm-running":
-          yield { ...rest, answers: [...new Set([...rest.answers, world.t.phase])], todoS: world.s.phase === "handed-over" ? world.todoS : rest.todoS };
+          yield {
+            ...rest,
+            answers: [...new Set([...rest.answers, world.t.phase])],
+            todoS: world.s.phase === "handed-over" ? world.todoS : rest.todoS,
+          };
           break;
         default:
           yield rest;
@@ -123,7 +181,8 @@ function explore(fetchAtOnce: boolean, limits: { cancels: number; restarts: numb
       const arrived = toTarget({ ...world, offer: false }, { type: "hand-over" });
       yield { ...arrived, answers: [...new Set([...arrived.answers, arrived.t.phase])] };
       yield toSource(arrived, { type: "offer-unanswered", why: "" }); // the answer was lost
-      if (world.s.phase === "handing-over" && world.s.doubt !== "arrived") yield toSource(world, { type: "offer-unanswered", why: "" }); // it is only late
+      if (world.s.phase === "handing-over" && world.s.doubt !== "arrived")
+        yield toSource(world, { type: "offer-unanswered", why: "" }); // it is only late
     }
     if (world.void) {
       const arrived = toTarget({ ...world, void: false }, { type: "void", why: "" });
@@ -144,13 +203,16 @@ function explore(fetchAtOnce: boolean, limits: { cancels: number; restarts: numb
       if (todo === "kill-qemu") yield { ...rest, tq: "gone" };
       if (todo === "run-guest") {
         const sent = toTarget(rest, { type: "run-sent" });
-        yield tq === "loaded" ? toTarget({ ...sent, tq: "running", ranAtTarget: true }, { type: "guest-running" }) : sent;
+        yield tq === "loaded"
+          ? toTarget({ ...sent, tq: "running", ranAtTarget: true }, { type: "guest-running" })
+          : sent;
       }
     }
     if (tq === "loaded" && !world.tSeen) yield toTarget({ ...world, tSeen: true }, { type: "loaded" });
     if (tq === "running" && (sq === "fetched" || !fetchAtOnce)) yield toTarget(world, { type: "complete" });
     // ---- the QEMUs
-    if (sq === "copying" && !fetchAtOnce) yield toSource({ ...world, sq: "stopped" }, { type: "guest-paused" });
+    if (sq === "copying" && !fetchAtOnce)
+      yield toSource({ ...world, sq: "stopped" }, { type: "guest-paused" });
     if (sq === "stopped" && tq === "waiting") {
       if (fetchAtOnce) {
         yield toSource({ ...world, sq: "fetching", tq: "loaded" }, { type: "fetch-started" });
@@ -158,52 +220,96 @@ function explore(fetchAtOnce: boolean, limits: { cancels: number; restarts: numb
       } else {
         yield toSource({ ...world, sq: "completed", tq: "loaded" }, { type: "copy-completed" });
         // Everything was loaded, but the last word of the return path was lost: QEMU resumes the guest by itself.
-        yield toSource(toSource({ ...world, sq: "running", tq: "loaded" }, { type: "guest-running" }), { type: "copy-ended", why: "" });
+        yield toSource(toSource({ ...world, sq: "running", tq: "loaded" }, { type: "guest-running" }), {
+          type: "copy-ended",
+          why: "",
+        });
       }
     }
     if (sq === "fetching" && tq === "waiting") yield { ...world, tq: "loaded" };
-    if (sq === "fetching" && tq === "running") yield toSource({ ...world, sq: "fetched" }, { type: "copy-completed" });
+    if (sq === "fetching" && tq === "running")
+      yield toSource({ ...world, sq: "fetched" }, { type: "copy-completed" });
     if (sq === "copying" || (sq === "stopped" && !fetchAtOnce)) {
-      yield toSource(toSource({ ...world, sq: "running" }, { type: "guest-running" }), { type: "copy-ended", why: "" });
+      yield toSource(toSource({ ...world, sq: "running" }, { type: "guest-running" }), {
+        type: "copy-ended",
+        why: "",
+      });
     }
     // QEMU 10.0: a broken post-copy restarts the guest at the source, whatever the target does. Holding or fencing it
     // comes a moment later; that moment is QEMU's, so the walk grants it and lets the answer take effect at once.
     if (sq === "fetching") {
       const answered = toSource(world, { type: "guest-running" });
-      if (answered.todoS.includes("fence-source")) yield toSource({ ...answered, sq: "gone" }, { type: "source-lost", why: "" });
-      else if (answered.todoS.includes("hold-guest")) yield { ...answered, sq: "paused", todoS: without(answered.todoS, "hold-guest") };
+      if (answered.todoS.includes("fence-source"))
+        yield toSource({ ...answered, sq: "gone" }, { type: "source-lost", why: "" });
+      else if (answered.todoS.includes("hold-guest"))
+        yield { ...answered, sq: "paused", todoS: without(answered.todoS, "hold-guest") };
       else yield toSource({ ...answered, sq: "running" }, { type: "copy-ended", why: "" });
     }
     // ---- people and accidents
-    if (world.cancels < limits.cancels && ["preparing", "copying", "switching", "handing-over"].includes(world.s.phase)) {
+    if (
+      world.cancels < limits.cancels &&
+      ["preparing", "copying", "switching", "handing-over"].includes(world.s.phase)
+    ) {
       yield toSource({ ...world, cancels: world.cancels + 1 }, { type: "cancel", nowMs: 0 });
     }
     if (world.kills < limits.kills) {
       const killed = { ...world, kills: world.kills + 1 };
       if (sq !== "gone") yield toSource({ ...killed, sq: "gone" }, { type: "source-lost", why: "" });
-      if (tq !== "gone" && tq !== "none") yield toTarget({ ...killed, tq: "gone" }, { type: "qemu-lost", why: "" });
+      if (tq !== "gone" && tq !== "none")
+        yield toTarget({ ...killed, tq: "gone" }, { type: "qemu-lost", why: "" });
     }
     if (world.restarts < limits.restarts) {
       const again = { ...world, restarts: world.restarts + 1 };
-      const copy = ({ running: "none", copying: "active", stopped: "active", completed: "completed", fetching: "fetching", fetched: "completed", paused: "ended" } as const)[sq as Exclude<SourceQemu, "gone">];
-      const found: Found = sq === "gone" ? { qemu: "gone" } : { qemu: "alive", guestRuns: sq === "running" || sq === "copying", copy };
+      const copy = (
+        {
+          running: "none",
+          copying: "active",
+          stopped: "active",
+          completed: "completed",
+          fetching: "fetching",
+          fetched: "completed",
+          paused: "ended",
+        } as const
+      )[sq as Exclude<SourceQemu, "gone">];
+      const found: Found =
+        sq === "gone"
+          ? { qemu: "gone" }
+          : { qemu: "alive", guestRuns: sq === "running" || sq === "copying", copy };
       yield toSource({ ...again, todoS: [], answers: [] }, { type: "restarted", found });
-      const forgotten: Target = world.t.phase === "accepted" ? { phase: "accepted", runSent: false } : world.t;
-      yield toTarget({ ...again, t: forgotten, todoT: [], tSeen: tq === "loaded" }, { type: "restarted", found: tq === "none" ? "gone" : tq });
+      const forgotten: Target =
+        world.t.phase === "accepted" ? { phase: "accepted", runSent: false } : world.t;
+      yield toTarget(
+        { ...again, t: forgotten, todoT: [], tSeen: tq === "loaded" },
+        { type: "restarted", found: tq === "none" ? "gone" : tq },
+      );
     }
   }
 
   const first: World = {
-    s: { phase: "preparing" }, t: { phase: "preparing" }, sq: "running", tq: "none", tSeen: false, todoS: ["prepare-target"], todoT: [],
-    offer: false, void: false, answers: [], ranAtTarget: false, cancels: 0, restarts: 0, kills: 0,
+    s: { phase: "preparing" },
+    t: { phase: "preparing" },
+    sq: "running",
+    tq: "none",
+    tSeen: false,
+    todoS: ["prepare-target"],
+    todoT: [],
+    offer: false,
+    void: false,
+    answers: [],
+    ranAtTarget: false,
+    cancels: 0,
+    restarts: 0,
+    kills: 0,
   };
-  const key = (world: World): string => JSON.stringify([{ ...world, todoT: world.todoT.toSorted(), answers: world.answers.toSorted() }]);
+  const key = (world: World): string =>
+    JSON.stringify([{ ...world, todoT: world.todoT.toSorted(), answers: world.answers.toSorted() }]);
   const seen = new Set([key(first)]);
   const open: World[] = [first];
   for (let world = open.pop(); world !== undefined; world = open.pop()) {
     const runsAtSource = world.sq === "running" || world.sq === "copying";
     if (runsAtSource && world.tq === "running") throw new Error(`two guests run: ${JSON.stringify(world)}`);
-    if (runsAtSource && world.ranAtTarget) throw new Error(`the source runs what the target ran before: ${JSON.stringify(world)}`);
+    if (runsAtSource && world.ranAtTarget)
+      throw new Error(`the source runs what the target ran before: ${JSON.stringify(world)}`);
     let moved = false;
     for (const after of next(world)) {
       moved = true;

@@ -15,7 +15,7 @@ import { blockers, findings, missingFiles } from "../qemu/check.ts";
 import { postCopyBlocker, probeQemu } from "../qemu/probe.ts";
 import type { QemuFacts } from "../qemu/types.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
-import { bootId, nowNs } from "./clock.ts";
+import { bootId, nowMs, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
 import { EventHub } from "./events.ts";
 import type { Asked, Handlers } from "./http.ts";
@@ -32,6 +32,7 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 };
 /** Records read back at start-up: enough for everything that can still be running. */
 const RESUMED_MAX = 1000;
+const BLOCKER_FRESH_MS = 60_000;
 
 type Local = typeof localRoutes;
 type PeerTable = typeof peerRoutes;
@@ -46,6 +47,7 @@ export class Agent {
   readonly #sources = new Map<string, SourceRun>();
   readonly #targets = new Map<string, TargetRun>();
   #qemuFacts: Promise<QemuFacts> | undefined;
+  #blocker: { readonly atMs: number; readonly text: Promise<string> } | undefined;
 
   constructor(config: AgentConfig, store: Store, log: Log) {
     this.config = config;
@@ -123,9 +125,18 @@ export class Agent {
       qemu,
       memory: { totalBytes: totalmem(), availableBytes: availableBytes() },
       vcpus: navigator.hardwareConcurrency,
-      postCopyBlocker: await postCopyBlocker(this.config.qemu),
+      postCopyBlocker: await this.#postCopyBlocker(),
       stateDiskFreeBytes: disk.bavail * disk.bsize,
     };
+  }
+
+  /** Asked of a QEMU started for it (some 100 ms), so not with every question; an administrator may change it. */
+  async #postCopyBlocker(): Promise<string> {
+    const now = nowMs();
+    if (this.#blocker === undefined || now - this.#blocker.atMs > BLOCKER_FRESH_MS) {
+      this.#blocker = { atMs: now, text: postCopyBlocker(this.config.qemu) };
+    }
+    return this.#blocker.text;
   }
 
   async #peerViews(): Promise<PeerView[]> {

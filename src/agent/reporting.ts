@@ -139,7 +139,9 @@ function lastBefore(timeline: readonly TimelineNote[], what: string): string | u
 function finishedBy(record: SourceRecord): TechniqueName {
   const fetched = record.timeline.some((event) => event.what === "QEMU postcopy-active");
   const { technique } = record.settings;
-  return fetched && technique === "pre-copy" ? "hybrid" : technique;
+  if (fetched) return technique === "pre-copy" ? "hybrid" : technique;
+  // A copy can be complete before the switch takes effect.
+  return technique === "hybrid" || technique === "post-copy" ? "pre-copy" : technique;
 }
 
 function memoryChecks({ memoryDigests }: Evidence): Correctness["checks"] {

@@ -35,6 +35,8 @@ export interface Launched {
   readonly qmp: Qmp;
   /** How it ended, in words, without its log. Never rejects. */
   readonly ended: Promise<string>;
+  /** From now on this program may end while the process lives. */
+  release(): void;
 }
 
 /** @throws CodedError QEMU_MISSING, QEMU_EXITED with its last words, QMP_TIMEOUT; or the signal's reason. */
@@ -59,7 +61,7 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   if (pid === undefined || startTicks === undefined) throw await exitedError(options, ended);
   try {
     const qmp = await reachMonitor(options, ended);
-    return { pid, startTicks, qmp, ended };
+    return { pid, startTicks, qmp, ended, release: () => child.unref() };
   } catch (error) {
     child.kill("SIGKILL");
     await ended;
@@ -70,9 +72,7 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
 function spawnDetached({ binary, args, log }: LaunchOptions): ReturnType<typeof spawn> {
   const output = openSync(log, "a", 0o600);
   try {
-    const child = spawn(binary, [...args], { detached: true, stdio: ["ignore", output, output] });
-    child.unref();
-    return child;
+    return spawn(binary, [...args], { detached: true, stdio: ["ignore", output, output] });
   } finally {
     closeSync(output);
   }

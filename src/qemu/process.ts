@@ -51,6 +51,7 @@ export async function startQemu(options: StartOptions, wait: WaitOptions = {}): 
         writeFileSync(files.handle, JSON.stringify(handle), { mode: 0o600 });
       },
     });
+    launched.release();
     handle ??= { pid: launched.pid, startTicks: launched.startTicks, dir, taps };
     return new RunningQemu(handle, launched.qmp, launched.ended);
   } catch (error) {

@@ -253,7 +253,10 @@ export async function labList(): Promise<LabSummary[]> {
       continue;
     }
     const agentsRunning = lab.hosts.filter((host) => runningAgent(host) !== null).length;
-    const missing = lab.rootless ? 0 : lab.hosts.length + 1 - (await namespacesOf(lab.id)).length;
+    const there = lab.rootless ? [] : await namespacesOf(lab.id);
+    const missing = [...lab.hosts, lab.client].filter(
+      ({ netns }) => netns !== null && !there.includes(netns),
+    ).length;
     summaries.push({
       name,
       id: lab.id,

@@ -42,10 +42,10 @@ export function checkNames(lab: string, hosts: readonly string[] = []): void {
     throw new CodedError("USAGE", { problem: `"${lab}" is not a lab's name: 1 to 31 of a-z 0-9 -.` });
   }
   for (const host of hosts) {
-    // "net" is the namespace of the switch and the client.
-    if (!HOST_NAME.test(host) || !VM_NAME.test(host) || host === "net") {
+    // "net" is the namespace of the switch and the client, "net1" and so on those of further clients.
+    if (!HOST_NAME.test(host) || !VM_NAME.test(host) || host.startsWith("net")) {
       throw new CodedError("USAGE", {
-        problem: `"${host}" is not a host's name: 1 to 16 of a-z 0-9 -, and not "net".`,
+        problem: `"${host}" is not a host's name: 1 to 16 of a-z 0-9 -, and not beginning with "net".`,
       });
     }
   }
@@ -87,17 +87,26 @@ export interface LabPlace {
 
 export const namespacePrefix = (id: string): string => `gw-${id}-`;
 export const hostNamespace = (id: string, host: string): string => namespacePrefix(id) + host;
-export const netNamespace = (id: string): string => `${namespacePrefix(id)}net`;
+/** Of the switch and the first guest's client; with a number, of the client of another guest. */
+export const netNamespace = (id: string, guest = 0): string =>
+  `${namespacePrefix(id)}net${guest === 0 ? "" : guest}`;
 
-/** Interfaces of the switch: m and g for the migration and guest network, with a host's number for its port. */
-export const switchInterface = (id: string, kind: "m" | "g" | "d", host?: number): string =>
-  `gw${id}${kind}${host ?? ""}`;
+/** Interfaces of the switch: m and g for the migration and guest network, with a host's number for its port; d delays, c clients. */
+export const switchInterface = (id: string, kind: "m" | "g" | "d" | "c", number?: number): string =>
+  `gw${id}${kind}${number ?? ""}`;
 
 export const migrationAddress = (subnet: number, host: number, rootless: boolean): string =>
   rootless ? `127.77.${subnet}.${host + 1}` : `10.77.${subnet}.${host + 1}`;
-export const clientAddress = (subnet: number): string => `10.78.${subnet}.1`;
-/** Guests get 10.78.n.10 and up. */
-export const FIRST_GUEST = 10;
+/** Guests get 10.78.n.10 and up, their clients 10.78.n.1 and then 10.78.n.130 and up. */
+const FIRST_GUEST = 10;
+const FIRST_CLIENT = 129;
+export const GUESTS_MAX = 100;
+/**
+ * Beacons of all guests go to one port, so every guest has a client of its own; the first one's is where the switch
+ * is.
+ */
+export const clientAddress = (subnet: number, guest = 0): string =>
+  `10.78.${subnet}.${guest === 0 ? 1 : FIRST_CLIENT + guest}`;
 export const guestAddress = (subnet: number, guest: number): string =>
   `10.78.${subnet}.${FIRST_GUEST + guest}`;
 /** Locally administered, and different in every lab: labs may share a network when a person joins them. */

@@ -168,6 +168,22 @@ async function forwardWithDelay(place: LabPlace, hosts: readonly string[], delay
   await startDelay({ netns: net, binary, folder, delayMs, cables });
 }
 
+/** A client of its own for a further guest, on the guest network. */
+export async function clientUp(id: string, subnet: number, guest: number): Promise<string> {
+  const netns = netNamespace(id, guest);
+  const port = switchInterface(id, "c", guest);
+  await run("ip", ["netns", "add", netns]);
+  await quiet(netns);
+  await ip(netns, [
+    "link set lo up",
+    `link add ${UPLINK} type veth peer name ${port} netns ${netNamespace(id)}`,
+    `addr add ${clientAddress(subnet, guest)}/24 dev ${UPLINK}`,
+    `link set ${UPLINK} up`,
+  ]);
+  await ip(netNamespace(id), [`link set ${port} master ${switchInterface(id, "g")}`, `link set ${port} up`]);
+  return netns;
+}
+
 /** Namespaces of a lab by their names, whether or not any record of it is left. */
 export async function namespacesOf(id: string): Promise<string[]> {
   const text = await run("ip", ["netns", "list"]);
@@ -181,15 +197,17 @@ export async function namespacesOf(id: string): Promise<string[]> {
 /** Ends everything in the lab's namespaces and removes them. @returns what there was. */
 export async function networkDown(id: string): Promise<string[]> {
   const removed: string[] = [];
-  for (const netns of await namespacesOf(id)) {
-    let killed = 0;
-    for (let sweep = 0; sweep < SWEEPS_MAX; sweep += 1) {
-      const found = await processesIn(netns);
-      if (found.length === 0) break;
-      killed += await killAll(found);
-    }
-    await run("ip", ["netns", "del", netns]);
-    removed.push(`namespace ${netns}${killed === 0 ? "" : ` with ${killed} process(es)`}`);
-  }
+  for (const netns of await namespacesOf(id)) removed.push(await namespaceDown(netns));
   return removed;
+}
+
+export async function namespaceDown(netns: string): Promise<string> {
+  let killed = 0;
+  for (let sweep = 0; sweep < SWEEPS_MAX; sweep += 1) {
+    const found = await processesIn(netns);
+    if (found.length === 0) break;
+    killed += await killAll(found);
+  }
+  await run("ip", ["netns", "del", netns]);
+  return `namespace ${netns}${killed === 0 ? "" : ` with ${killed} process(es)`}`;
 }

@@ -24,18 +24,30 @@ const labHost = z.strictObject({
 });
 export type LabHost = z.infer<typeof labHost>;
 
-export const WORKLOADS = ["idle", "writer", "redis"] as const;
+const labClient = z.strictObject({ netns: z.string().nullable(), address: z.string() });
 
 const labGuest = z.strictObject({
   name: vmName,
   /** Where it was started; it may have moved since. */
   host: z.string(),
   workload: z.string(),
-  params: z.record(z.string(), z.string()),
+  params: z.record(z.string(), z.unknown()),
   address: z.string(),
   /** What the guest is called in numbers: its address and MAC come from it. Not used again while the lab stands. */
   number: z.int().nonnegative(),
-  observer: z.strictObject({ folder: z.string(), periodMs: z.number(), tickMs: z.number() }).nullable(),
+  /** Where its observers run and its beacon is heard. */
+  client: labClient,
+  /** Where it can be reached: its own address, or without root the places where its ports may be forwarded. */
+  reachableAt: z.array(z.string()).min(1),
+  observer: z
+    .strictObject({
+      folder: z.string(),
+      periodMs: z.number(),
+      tickMs: z.number(),
+      /** Without root all guests' beacons arrive at one place and cannot be told apart. */
+      beacon: z.boolean(),
+    })
+    .nullable(),
 });
 export type LabGuest = z.infer<typeof labGuest>;
 
@@ -53,7 +65,7 @@ const labState = z.strictObject({
     note: z.string(),
   }),
   hosts: z.array(labHost),
-  client: z.strictObject({ netns: z.string().nullable(), address: z.string() }),
+  client: labClient,
   guests: z.array(labGuest),
 });
 export type LabState = z.infer<typeof labState>;

@@ -1,0 +1,34 @@
+import { describe, expect, test } from "vitest";
+
+import { migrateSettings, TECHNIQUES } from "../../api/migration.ts";
+import { capabilitiesNeeded, techniques } from "./index.ts";
+
+describe("the table of techniques", () => {
+  test("names each technique by its own name", () => {
+    for (const name of TECHNIQUES) expect(techniques[name].name).toBe(name);
+  });
+
+  test("only stop-and-copy pauses first, only post-copy fetches at once", () => {
+    const openings = TECHNIQUES.map((technique) =>
+      techniques[technique].opening(migrateSettings.parse({ technique })),
+    );
+    expect(openings.map((opening) => opening.pauseFirst)).toEqual([true, false, false, false]);
+    expect(openings.map((opening) => opening.fetchAtOnce)).toEqual([false, false, true, false]);
+  });
+
+  test("the pause asked for leaves room for the hand-over, and is never below 1 ms", () => {
+    const opened = (maxDowntimeMs: number): number =>
+      techniques["pre-copy"].opening(migrateSettings.parse({ maxDowntimeMs })).downtimeLimitMs;
+    expect(opened(300)).toBe(250);
+    expect(opened(10)).toBe(1);
+  });
+
+  test("a policy that may fetch needs hosts that can", () => {
+    const last = [{ do: "post-copy" as const }];
+    expect(capabilitiesNeeded(migrateSettings.parse({}))).not.toContain("post-copy");
+    expect(capabilitiesNeeded(migrateSettings.parse({ policy: { last } }))).toContain("post-copy");
+    expect(
+      capabilitiesNeeded(migrateSettings.parse({ technique: "stop-and-copy", policy: { last } })),
+    ).toEqual(["pause"]);
+  });
+});

@@ -348,10 +348,7 @@ export class Agent {
 
   // ---- migrations, target side
 
-  async #prepare({
-    body,
-    peer,
-  }: Asked<PeerTable["prepare"]>): Promise<{
+  async #prepare({ body, peer }: Asked<PeerTable["prepare"]>): Promise<{
     address: string;
     port: number;
     view: ReturnType<TargetRun["view"]>;

@@ -94,6 +94,8 @@ export const report = z.strictObject({
       note: z.string(),
     }),
   }),
+  /** t0 on the source machine's CLOCK_MONOTONIC (nanoseconds, decimal text), for whoever measured on the same clock. */
+  clock: z.strictObject({ boot_id: z.string(), t0_ns: z.string().regex(/^\d+$/) }),
   timeline: z.array(timelineEntry),
   metrics,
   rounds: z.array(roundRecord),

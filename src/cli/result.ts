@@ -78,7 +78,7 @@ export async function showEnd(
 /** An observer that cannot be asked leaves its figures null; the migration is no less done. */
 async function observed(cli: Cli, client: GodwitClient, id: string): Promise<void> {
   try {
-    await attachObservations(client, id);
+    await attachObservations(cli, client, id);
   } catch (error) {
     cli.say(`The observers' figures are missing: ${plain(toCodedError(error).message)}`);
   }

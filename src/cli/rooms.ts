@@ -21,9 +21,6 @@ export const agentPki = () =>
     }) => Promise<void> | void;
   }>("../agent/pki.ts");
 
-export const labDemo = () =>
-  room<{ runDemo: (options: Readonly<Record<string, unknown>>) => Promise<number> }>("../lab/demo.ts");
-
 export const benchMain = () =>
   room<{ runBench: (options: Readonly<Record<string, unknown>>) => Promise<number> }>("../bench/main.ts");
 

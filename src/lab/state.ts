@@ -133,3 +133,16 @@ export function guestOf(lab: LabState, vm: string): LabGuest {
   if (guest === undefined) throw new CodedError("VM_UNKNOWN", { vm, where: `lab ${lab.name}` });
   return guest;
 }
+
+/** The lab one of whose agents listens there. */
+export function labOfSocket(socketPath: string): LabState | undefined {
+  for (const name of labNames()) {
+    try {
+      const lab = loadLab(name);
+      if (lab.hosts.some((host) => host.socket === socketPath)) return lab;
+    } catch {
+      // half made or half gone: not the one
+    }
+  }
+  return undefined;
+}

@@ -136,6 +136,7 @@ export function assembleReport(input: ReportInput): Report {
     started_at: input.startedAt,
     settings,
     environment: input.environment,
+    clock: { boot_id: sourceTimes.bootId, t0_ns: String(sourceTimes.acceptedNs) },
     timeline: story.entries,
     metrics: {
       downtime_ms: { vm: downtime.ms, client: null, guest: null, qemu: qemu?.downtimeMs ?? null },

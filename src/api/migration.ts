@@ -18,7 +18,7 @@ export const policyAction = z.discriminatedUnion("do", [
   z.strictObject({ do: z.literal("throttle"), percentMax: z.int().min(1).max(99) }),
   /** Run at the target and fetch the rest. */
   z.strictObject({ do: z.literal("post-copy") }),
-  /** Pause now whatever remains, if the pause is expected to stay under the ceiling; else cancel. */
+  /** Pause now whatever remains, if the pause is expected to stay under the ceiling; else the next item, or give up. */
   z.strictObject({ do: z.literal("force"), downtimeCeilingMs: z.number().positive().max(2_000_000) }),
   z.strictObject({ do: z.literal("cancel") }),
 ]);

@@ -1,7 +1,7 @@
 /** Imports go only along the arrows of ARCHITECTURE.md, and the deciding room touches nothing of the world. */
 import { describe, expect, test } from "vitest";
 
-import { foreign, loads, mentions, sourceFiles, type SourceFile } from "./sources.ts";
+import { foreign, imports, loads, sourceFiles, type SourceFile } from "./sources.ts";
 
 /** Room → what it may import besides itself. A path names files; a room's name, all of it. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
@@ -22,7 +22,7 @@ const roomOf = (path: string): string => inRoom(path).split("/")[0] ?? "";
 
 const strangers = (file: SourceFile): string[] => {
   const allowed = [roomOf(file.path), ...(ARROWS[roomOf(file.path)] ?? [])];
-  return mentions(file).filter(
+  return imports(file).filter(
     (path) => path.startsWith("src/") && !allowed.some((one) => inRoom(path) === one || roomOf(path) === one),
   );
 };

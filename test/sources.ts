@@ -32,6 +32,12 @@ export const mentions = (file: SourceFile): readonly string[] =>
     name === undefined ? [] : [resolved(file, name)],
   );
 
+/** Files imported: statically, when needed, or only for their types. */
+export const imports = (file: SourceFile): readonly string[] =>
+  [...file.text.matchAll(/(?:\bfrom\s+|\bimport\(\s*|^import\s+)"(\.{1,2}\/[^"]+)"/gm)].flatMap(([, name]) =>
+    name === undefined ? [] : [resolved(file, name)],
+  );
+
 /** Files needed to load a file: static imports that are not only types. */
 export const loads = (file: SourceFile): readonly string[] =>
   [...file.text.matchAll(/^(?:import|export)\s+(?!type\b)(?:[^;"]*?\sfrom\s+)?"(\.{1,2}\/[^"]+)"/gm)].flatMap(

@@ -5,6 +5,8 @@
 
 import type { Command } from "commander";
 
+import type { Format } from "./output.ts";
+
 /** Until a room is there its module cannot be resolved by the compiler; at run time its absence is an error. */
 const room = async <T>(path: string): Promise<T> => (await import(path)) as T;
 
@@ -24,4 +26,6 @@ export const agentPki = () =>
 export const benchMain = () =>
   room<{ runBench: (options: Readonly<Record<string, unknown>>) => Promise<number> }>("../bench/main.ts");
 
-export const labCommand = () => room<{ labCommand: () => Command }>("./commands/lab.ts");
+type Print = (format: Format, value: unknown, table: () => string | Promise<string>) => Promise<void>;
+
+export const labCommand = () => room<{ labCommand: (print: Print) => Command }>("./commands/lab.ts");

@@ -16,11 +16,12 @@ const BYTES = {
   GiB: 2 ** 30,
   TiB: 2 ** 40,
 };
-const BITS = { bit: 1, kbit: 1e3, Kbit: 1e3, Mbit: 1e6, Gbit: 1e9 };
+/** A small b is a bit, as in "100Mbps"; only rates are counted in bits. */
+const BITS = { bit: 1, kbit: 1e3, Kbit: 1e3, Mbit: 1e6, Gbit: 1e9, kb: 1e3, Kb: 1e3, Mb: 1e6, Gb: 1e9 };
 const MILLISECONDS = { us: 1e-3, ms: 1, s: 1e3, m: 60e3, min: 60e3, h: 3600e3 };
 
 function split(text: string, quantity: string, examples: string): { value: number; unit: string } {
-  const match = /^\s*(\d+(?:\.\d+)?)\s*([A-Za-z/]+)\s*$/.exec(text);
+  const match = /^\s*(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z/]+)\s*$/.exec(text);
   if (match?.[1] === undefined || match[2] === undefined) {
     throw new CodedError("UNIT_MISSING", { text, quantity, examples });
   }

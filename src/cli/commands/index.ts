@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 
 import type { Cli } from "../context.ts";
+import { printResult } from "../output.ts";
 import { labCommand } from "../rooms.ts";
 
 export interface Verb {
@@ -17,7 +18,9 @@ export const verbs: readonly Verb[] = [
   v("demo", "see a migration, start to end, on this machine", async (cli) =>
     (await import("./demo.ts")).demoCommand(cli),
   ),
-  v("lab", "several hosts on this machine, to try things out", async () => (await labCommand()).labCommand()),
+  v("lab", "several hosts on this machine, to try things out", async (cli) =>
+    (await labCommand()).labCommand((...result) => printResult(cli, ...result)),
+  ),
   v("agent", "run this host's agent", async (cli) => (await import("./agent.ts")).agentCommand(cli)),
   v("host", "certificates for a host, and what its agent knows", async (cli) =>
     (await import("./host.ts")).hostCommand(cli),

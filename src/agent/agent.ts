@@ -17,6 +17,7 @@ import type { QemuFacts } from "../qemu/types.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { bootId, nowMs, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
+import { noEvidence } from "./evidence.ts";
 import { EventHub } from "./events.ts";
 import type { Asked, Handlers } from "./http.ts";
 import type { Log } from "./log.ts";
@@ -68,7 +69,7 @@ export class Agent {
       }
       const peer = this.#peers.get(record.peer);
       if (peer === undefined) continue;
-      const run = await this.#sourceRun(record, peer);
+      const run = this.#sourceRun(record, peer);
       if (!run.finished || record.voidOwed) await run.resume(this.#vms.qemu(record.vm));
     }
     await this.#cleanup();
@@ -211,7 +212,7 @@ export class Agent {
   async #check(
     name: string,
     request: MigrateRequest,
-  ): Promise<{ report: CheckReport; peer: Peer; facts: HostFacts }> {
+  ): Promise<{ report: CheckReport; peer: Peer; facts: { source: HostFacts; target: HostFacts } }> {
     const vm = this.#vm(name);
     if (vm.owner !== this.config.name) throw new CodedError("VM_ELSEWHERE", { vm: name, host: vm.owner });
     if (request.target === this.config.name) throw new CodedError("SAME_HOST", { host: request.target });
@@ -244,7 +245,7 @@ export class Agent {
       ok: found.every((each) => each.severity !== "blocker"),
       findings: found,
     };
-    return { report, peer, facts: source };
+    return { report, peer, facts: { source, target } };
   }
 
   async #migrate(name: string, request: MigrateRequest): Promise<MigrationView> {
@@ -275,20 +276,22 @@ export class Agent {
       t0Ns: String(t0Ns),
       bootId,
       timeline: [{ atNs: String(t0Ns), what: "accepted" }],
-      extra: { machine: vm.machine, accelerator: vm.accelerator, qemuVersion: facts.qemu.version },
+      origin: {
+        machine: vm.machine,
+        accelerator: vm.accelerator,
+        qemuVersion: facts.source.qemu.version,
+        targetQemuVersion: facts.target.qemu.version,
+      },
+      evidence: noEvidence,
       state: { phase: "preparing" },
       voidOwed: false,
     };
-    const run = await this.#sourceRun(record, peer, facts.qemu.version);
+    const run = this.#sourceRun(record, peer);
     run.start(qemu);
     return run.view();
   }
 
-  async #sourceRun(
-    record: Extract<MigrationRecord, { side: "source" }>,
-    peer: Peer,
-    qemuVersion?: string,
-  ): Promise<SourceRun> {
+  #sourceRun(record: Extract<MigrationRecord, { side: "source" }>, peer: Peer): SourceRun {
     const run = new SourceRun(
       {
         config: this.config,
@@ -297,7 +300,6 @@ export class Agent {
         vms: this.#vms,
         log: this.#log,
         peer,
-        qemuVersion: qemuVersion ?? String(record.extra["qemuVersion"] ?? ""),
       },
       record,
     );
@@ -372,7 +374,6 @@ export class Agent {
       t0Ns: String(nowNs()),
       bootId,
       timeline: [],
-      extra: {},
       state: { phase: "preparing" },
     };
     const run = this.#targetRun(record);

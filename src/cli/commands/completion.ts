@@ -21,7 +21,7 @@ export const completeCommand = (cli: Cli): Command =>
 async function completer(cli: Cli) {
   const [{ default: tab }, { buildProgram }] = await Promise.all([
     import("@bomb.sh/tab/commander"),
-    import("../main.ts"),
+    import("../program.ts"),
   ]);
   const program = await buildProgram(cli, (one) => one.name !== "complete" && one.name !== "completion");
   return tab(program, { completionCommandName: "shell-completion" });

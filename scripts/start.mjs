@@ -190,7 +190,12 @@ async function test(node, args) {
   try {
     const code = await become(node, [
       join(MODULES, "vitest", "vitest.mjs"),
-      ...["run", "--root", ROOT, "--reporter=default", "--reporter=json", `--outputFile.json=${result}`],
+      "run",
+      "--root",
+      ROOT,
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${result}`,
       ...args,
     ]);
     let passed = 0;

@@ -222,6 +222,7 @@ async function test(node, args) {
 }
 
 async function check(node) {
+  /** @type {readonly [string, readonly string[]][]} */
   const tools = [
     ["tsc", ["-p", ROOT]],
     ["oxlint", ["--type-aware", "--config", join(ROOT, ".oxlintrc.json"), "src", "test"]],

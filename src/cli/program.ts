@@ -8,13 +8,17 @@ export const VERSION = "0.1.0";
 const EXAMPLE = "\nExample:\n  $ godwit lab up\n  $ godwit list\n  $ godwit migrate db-1 --to b";
 
 /** The program with every verb named, and those that are needed loaded. */
-export async function buildProgram(cli: Cli, needed: (verb: Verb) => boolean): Promise<Command> {
+export async function buildProgram(
+  cli: Cli,
+  needed: (verb: Verb) => boolean,
+  among: readonly Verb[] = verbs,
+): Promise<Command> {
   const program = new Command("godwit")
     .description("Live migration of virtual machines for stock QEMU/KVM.")
     .version(VERSION, "-V, --version", "print the version")
     .option("--no-color", "no colour; NO_COLOR in the environment does the same")
     .addHelpText("after", EXAMPLE);
-  for (const verb of verbs) {
+  for (const verb of among) {
     const command = needed(verb) ? await verb.load(cli) : new Command(verb.name);
     // One text for a verb, in the list and in its own help.
     program.addCommand(command.description(verb.summary), { hidden: verb.hidden === true });

@@ -19,10 +19,12 @@ export const completeCommand = (cli: Cli): Command =>
 
 /** A program of its own with every verb loaded: the library adds verbs to the one it is given. */
 async function completer(cli: Cli) {
-  const [{ default: tab }, { buildProgram }] = await Promise.all([
+  const [{ default: tab }, { buildProgram }, { verbs }] = await Promise.all([
     import("@bomb.sh/tab/commander"),
     import("../program.ts"),
+    import("./index.ts"),
   ]);
-  const program = await buildProgram(cli, (one) => one.name !== "complete" && one.name !== "completion");
+  const shown = verbs.filter((one) => one.hidden !== true && one.name !== "completion");
+  const program = await buildProgram(cli, () => true, shown);
   return tab(program, { completionCommandName: "shell-completion" });
 }

@@ -41,7 +41,7 @@ export type Handlers<T extends Record<string, Route>> = {
 export function toProblem(error: CodedError): Problem {
   const { delivered: _, ...details } = error.details;
   return {
-    type: `https://godwit.dev/errors/${error.code}`,
+    type: `urn:godwit:error:${error.code}`,
     title: error.code,
     status: error.status,
     code: error.code,

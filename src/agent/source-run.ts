@@ -26,6 +26,7 @@ import type { EventHub } from "./events.ts";
 import { faultPoint } from "./fault.ts";
 import type { Log } from "./log.ts";
 import { memoryDigest } from "./memory-digest.ts";
+import { reclaimSource } from "../qemu/reclaim.ts";
 import { type Peer, peerCode, undelivered } from "./peers.ts";
 import * as outgoing from "./qemu-migration.ts";
 import type { Evidence } from "./evidence.ts";
@@ -50,6 +51,7 @@ const PREPARE_TIMEOUT_MS = 60_000;
 const OFFER_TIMEOUT_MS = 6_000;
 const CONFIRM_PERIOD_MS = 250;
 const VOID_RETRY_MS = 2_000;
+const UNWIND_RETRY_MS = 1_000;
 const VOID_ATTEMPTS_MAX = 30;
 const DIGEST_TIMEOUT_MS = 180_000;
 
@@ -64,6 +66,8 @@ export class SourceRun {
   #targetView: TargetView | undefined;
   #verified: boolean | undefined;
   #finished = false;
+  /** What QEMU tells meanwhile is the stand-in's story. */
+  #reclaiming = false;
   /** QMP commands of one migration run in the order they were decided. */
   #control: Promise<void> = Promise.resolve();
   readonly #background = new AbortController();
@@ -252,8 +256,17 @@ export class SourceRun {
         this.#note(`${name} failed: ${coded.message}`);
         this.#deps.log.warn({ migration: this.id, effect: name, err: coded }, "an effect failed");
         if (coded.code === "QMP_LOST") return;
+        if (name === "unwind-fetch") return this.#retryUnwind();
         if (name === "start-copy") this.dispatch({ type: "copy-ended", why: coded.message });
       }
+    })();
+  }
+
+  /** Until it succeeds the guest stays paused here; QEMU may only have been slow. */
+  #retryUnwind(): void {
+    void (async () => {
+      await this.#wait(UNWIND_RETRY_MS);
+      if (this.#record.state.phase === "cancelling") this.#perform({ do: "unwind-fetch" });
     })();
   }
 
@@ -388,6 +401,7 @@ export class SourceRun {
       this.#targetView = view;
       this.#saw({ address, port });
       await qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
+      await outgoing.awaitRecovery(qmp);
     } catch (error) {
       this.dispatch({ type: "recover-failed", why: toCodedError(error).message });
     }
@@ -408,12 +422,20 @@ export class SourceRun {
 
   /**
    * The device state has left, but the target has promised (or was never asked) to run it: the guest may run here
-   * again. See docs/decisions/0002-post-copy-hand-over.md for why cancelling is safe exactly here.
+   * again. QEMU has no command for that; reclaim.ts finishes the fetch against a stand-in.
    */
   async #unwindFetch(): Promise<void> {
-    const qmp = this.#qemu?.qmp;
-    if (qmp === undefined) return;
-    await qmp.execute("migrate_cancel", {});
+    const qemu = this.#qemu;
+    if (qemu === undefined) return;
+    this.#reclaiming = true;
+    try {
+      await outgoing.breakFetch(qemu.qmp);
+      const { status } = await qemu.qmp.execute("query-migrate", {});
+      if (status === "postcopy-paused") await reclaimSource(qemu.qmp, qemu.handle.dir);
+    } finally {
+      this.#reclaiming = false;
+    }
+    this.dispatch({ type: "copy-ended", why: "the fetch was undone" });
   }
 
   async #resumeGuest(): Promise<void> {
@@ -479,7 +501,7 @@ export class SourceRun {
       },
       status: (status, atNs) => {
         this.#note(`QEMU ${status}`, atNs);
-        void this.#onStatus(status, qemu);
+        if (!this.#reclaiming) void this.#onStatus(status, qemu);
       },
       sample: (sample, ended, info) => this.#onSample(sample, ended, info),
     });

@@ -36,6 +36,7 @@ export async function runGuest(lab: LabState, request: GuestRequest): Promise<La
     });
   }
   const files = await ensureGuest();
+  await forgetEnded(lab, request.name);
   const guest = reserve(lab, request);
   try {
     if (guest.client.netns !== null && guest.number > 0) await clientUp(lab.id, lab.subnet, guest.number);
@@ -65,6 +66,22 @@ export async function runGuest(lab: LabState, request: GuestRequest): Promise<La
     await stopGuest(lab, guest.name).catch(() => undefined);
     throw error;
   }
+}
+
+/** A guest that was ended past the lab, or died, must not keep its name. */
+async function forgetEnded(lab: LabState, name: string): Promise<void> {
+  if (!loadLab(lab.name).guests.some((one) => one.name === name)) return;
+  if ((await holders(lab, name)).length === 0) await stopGuest(lab, name);
+}
+
+/** Sockets of the agents that have a VM of this name, in whatever state. */
+async function holders(lab: LabState, name: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const { socket } of lab.hosts) {
+    const vms = await connectAgent(socket).vms({ query: { scope: "host" } });
+    if (vms.some((vm) => vm.name === name)) found.push(socket);
+  }
+  return found;
 }
 
 /** Takes the next free number, in the record, before anything is started with it. */
@@ -110,10 +127,8 @@ function freshGuest(lab: LabState, request: GuestRequest, number: number): LabGu
 export async function stopGuest(lab: LabState, name: string): Promise<void> {
   const guest = guestOf(loadLab(lab.name), name);
   await stopObserver(lab, guest);
-  for (const host of lab.hosts) {
-    const agent = connectAgent(host.socket);
-    const vms = await agent.vms({ query: { scope: "host" } });
-    if (vms.some((vm) => vm.name === name)) await agent.stop({ params: { name }, timeoutMs: RUN_TIMEOUT_MS });
+  for (const socket of await holders(lab, name)) {
+    await connectAgent(socket).stop({ params: { name }, timeoutMs: RUN_TIMEOUT_MS });
   }
   const { netns } = guest.client;
   if (guest.number > 0 && netns !== null && (await namespacesOf(lab.id)).includes(netns)) {

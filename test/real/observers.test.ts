@@ -81,6 +81,7 @@ describe.runIf(root)("observers", () => {
       number: 0,
       client: lab.client,
       reachableAt: [address],
+      portOffset: 0,
       observer: null,
     };
     changeLab(lab.name, (state) => ({ ...state, guests: [guest] }));

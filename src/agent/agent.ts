@@ -21,6 +21,7 @@ import { noEvidence } from "./evidence.ts";
 import { EventHub } from "./events.ts";
 import type { Asked, Handlers } from "./http.ts";
 import type { Log } from "./log.ts";
+import { pauseFor } from "./pause.ts";
 import { Peer } from "./peers.ts";
 import { SourceRun } from "./source-run.ts";
 import type { MigrationRecord, Store } from "./store.ts";
@@ -87,6 +88,7 @@ export class Agent {
     run: async ({ body }) => this.#run(body),
     vm: ({ params }) => this.#vm(params.name),
     stop: async ({ params }) => this.#stop(params.name),
+    pause: async ({ params, body }) => this.#pause(params.name, body.ms),
     check: async ({ params, body }) => (await this.#check(params.name, body)).report,
     migrate: async ({ params, body }) => this.#migrate(params.name, body),
     migrations: ({ query }) => this.#store.migrations(query.limit).map((record) => this.#view(record)),
@@ -205,6 +207,15 @@ export class Agent {
     if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
     await this.#vms.remove(name);
     return { ...vm, state: "stopped", pid: null };
+  }
+
+  async #pause(name: string, ms: number): Promise<{ pausedAtNs: string; resumedAtNs: string }> {
+    const vm = this.#vm(name);
+    const qemu = this.#vms.qemu(name);
+    if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
+    if (qemu === undefined)
+      throw new CodedError("VM_UNKNOWN", { vm: name, where: `host ${this.config.name} as a running VM` });
+    return pauseFor(qemu.qmp, ms);
   }
 
   // ---- migrations, source side

@@ -56,6 +56,15 @@ export const localRoutes = {
     status: 200,
     answer: vmView,
   },
+  pause: {
+    method: "POST",
+    path: "/vms/:name/pause",
+    summary: "Pause a VM for a known time and resume it: what observers are calibrated with",
+    params: byName,
+    body: z.strictObject({ ms: z.number().positive().max(10_000) }),
+    status: 200,
+    answer: z.strictObject({ pausedAtNs: z.string().regex(/^\d+$/), resumedAtNs: z.string().regex(/^\d+$/) }),
+  },
   check: {
     method: "POST",
     path: "/vms/:name/check",

@@ -157,6 +157,20 @@ describe("pre-copy over TLS", () => {
     expect(await runState(target)).toBe("running");
   });
 
+  it("leaves a shared disk to whoever is told to run first; the other cannot take it", async () => {
+    const both = await pair();
+    const { source, target } = both;
+    await migrate(both);
+    await until("loaded", async () => (await status(target)) === "completed");
+    await until("completed", async () => (await status(source)) === "completed");
+    await source.qmp.execute("cont", {}); // the target was loaded and is not wanted any more
+    expect(await runState(source)).toBe("running");
+    await expect(target.qmp.execute("cont", {})).rejects.toMatchObject({
+      code: "QMP_REFUSED",
+      details: { desc: expect.stringContaining("lock") },
+    });
+  });
+
   it("is refused by a target that does not know the source's CA; the source goes on", async () => {
     const both = await pair([], "stranger");
     await migrate(both);

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -101,6 +101,31 @@ describe("adoptQemu", () => {
     expect(await again.exited).toContain("ended");
     expect(await first.exited).toContain("SIGKILL");
     expect(existsSync(join(handle.dir, "qmp.sock"))).toBe(false);
+    expect(await adoptQemu(handle)).toBeUndefined();
+  });
+
+  it("finds a QEMU whose agent is gone", async () => {
+    const options = {
+      binary: BINARY,
+      machine: tiny(),
+      accelerator: "tcg",
+      dir: join(dir, "vm"),
+      incoming: false,
+      forwardAddress: "127.0.0.1",
+    };
+    const agent = `
+      const { startQemu } = await import(${JSON.stringify(import.meta.resolve("../../src/qemu/process.ts"))});
+      await startQemu(${JSON.stringify(options)});
+      process.kill(process.pid, "SIGKILL");`;
+    const { signal } = spawnSync(process.execPath, ["--input-type=module", "-e", agent], { timeout: 30_000 });
+    expect(signal).toBe("SIGKILL");
+    const handle = await findHandle(options.dir);
+    if (handle === undefined) throw new Error("no handle was written");
+    const vm = await adoptQemu(handle);
+    if (vm === undefined) throw new Error("it did not outlive the agent");
+    started.push(vm);
+    expect(await vm.qmp.execute("query-status", {})).toMatchObject({ running: true });
+    await vm.kill();
     expect(await adoptQemu(handle)).toBeUndefined();
   });
 

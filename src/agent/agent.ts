@@ -11,7 +11,8 @@ import type { Observation, Report } from "../api/report.ts";
 import { type localRoutes, peerRoutes, type PrepareRequest } from "../api/routes.ts";
 import { contradictions } from "../migration/contradictions.ts";
 import { withObservation } from "../migration/observation.ts";
-import { blockers, findings, missingFiles } from "../qemu/check.ts";
+import { blockers, findings } from "../qemu/check.ts";
+import { missingHere } from "../qemu/missing.ts";
 import { postCopyBlocker, probeQemu } from "../qemu/probe.ts";
 import type { QemuFacts } from "../qemu/types.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
@@ -102,6 +103,12 @@ export class Agent {
 
   readonly forPeers: Handlers<PeerTable> = {
     peerHost: async (asked) => (this.#trusted(asked.peer), this.#facts()),
+    peerCheck: async ({ peer, body }) => {
+      this.#trusted(peer);
+      const vmNames = this.#vms.list().map((vm) => vm.name);
+      const { files, bridges } = await missingHere(body.machine);
+      return { facts: await this.#facts(), vmNames, missing: { files: [...files], bridges: [...bridges] } };
+    },
     peerVms: (asked) => (this.#trusted(asked.peer), this.#vms.list()),
     prepare: async (asked) => this.#prepare(asked),
     target: (asked) => this.#target(asked).view(),
@@ -187,12 +194,14 @@ export class Agent {
 
   async #run(machine: MachineSpec): Promise<VmView> {
     const { qemu } = await this.#facts();
-    const missing = missingFiles(machine);
-    if (missing.length > 0)
+    const { files, bridges } = await missingHere(machine);
+    const lacks = [...files, ...bridges.map((bridge) => `bridge ${bridge}`)];
+    if (lacks.length > 0) {
       throw new CodedError("SPEC_INVALID", {
         file: machine.metadata.name,
-        problem: `${missing.join(", ")} does not exist on this host`,
+        problem: `this host has no ${lacks.join(", ")}.`,
       });
+    }
     const started = await this.#vms.start({
       machine,
       accelerator: chooseAccelerator(machine, qemu),
@@ -231,21 +240,22 @@ export class Agent {
     const against = contradictions(request);
     if (against.length > 0) throw new CodedError("USAGE", { problem: against.join(" ") });
     const peer = this.#peer(request.target);
-    const [source, target, targetVms] = await Promise.all([
+    const [source, answer] = await Promise.all([
       this.#facts(),
-      peer.call(peerRoutes.peerHost, { timeoutMs: 10_000 }),
-      peer.call(peerRoutes.peerVms, { timeoutMs: 10_000 }),
+      peer.call(peerRoutes.peerCheck, { body: { machine: vm.machine } }),
     ]);
+    const { facts: target, vmNames: targetVmNames, missing: missingAtTarget } = answer;
+    const { machine, accelerator } = this.#vms.changed(name, {});
     const qemu = this.#vms.qemu(name);
     const found = [
       ...findings({
-        machine: vm.machine,
-        accelerator: this.#vms.changed(name, {}).accelerator,
+        machine,
+        accelerator,
         source,
         target,
         settings: request,
-        targetVmNames: targetVms.map((each) => each.name),
-        vmRuns: qemu !== undefined,
+        targetVmNames,
+        missingAtTarget,
       }),
       ...(qemu === undefined ? [] : await blockers(qemu.qmp)),
     ];

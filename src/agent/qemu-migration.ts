@@ -1,6 +1,7 @@
 /** QEMU's side of the effects: capabilities, parameters and commands, the same few calls for every technique. */
 import type { MigrateSettings } from "../api/migration.ts";
 import type { Found } from "../migration/source.ts";
+import { mayFetch } from "../qemu/check.ts";
 import type { Qmp } from "../qmp/types.ts";
 import { CodedError } from "../std/errors.ts";
 
@@ -10,11 +11,6 @@ const BREAK_POLL_MS = 20;
 const BREAK_POLLS = 250;
 const RECOVERY_POLL_MS = 100;
 const RECOVERY_POLLS = 150;
-
-export const wantsPostCopy = (settings: MigrateSettings): boolean =>
-  settings.technique === "post-copy" ||
-  settings.technique === "hybrid" ||
-  actions(settings).some((each) => each.do === "post-copy");
 
 const wantsThrottle = (settings: MigrateSettings): boolean =>
   actions(settings).some((each) => each.do === "throttle");
@@ -56,9 +52,9 @@ export async function prepareIncoming(qmp: Qmp, settings: MigrateSettings, tlsDi
   await setCapabilities(qmp, {
     events: true,
     "late-block-activate": true,
-    "postcopy-ram": wantsPostCopy(settings),
+    "postcopy-ram": mayFetch(settings),
   });
-  if (wantsPostCopy(settings)) {
+  if (mayFetch(settings)) {
     // Stall times need a kernel that reports faulting threads; the migration does not.
     await setCapabilities(qmp, { "postcopy-blocktime": true }).catch(() => {});
   }
@@ -80,7 +76,7 @@ export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
     events: true,
     // Without it "completed" only means that the bytes left this process.
     "return-path": true,
-    "postcopy-ram": wantsPostCopy(out.settings),
+    "postcopy-ram": mayFetch(out.settings),
     "auto-converge": wantsThrottle(out.settings),
     "late-block-activate": false,
   });

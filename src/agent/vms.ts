@@ -181,6 +181,7 @@ export class Vms {
       stream.close();
       if (this.#entries.get(name) !== entry) return;
       entry.qemu = undefined;
+      await qemu.kill(); // its taps and sockets outlive it
       this.setState(name, entry.record.migration === null ? "stopped" : "lost");
     })();
     const { running } = await qemu.qmp.execute("query-status", {});

@@ -172,6 +172,18 @@ export const peerRoutes = {
     status: 200,
     answer: hostFacts,
   },
+  peerCheck: {
+    method: "POST",
+    path: "/peer/check",
+    summary: "What this host has and lacks for a machine: facts for the pre-flight check",
+    body: z.strictObject({ machine: machineSpec }),
+    status: 200,
+    answer: z.strictObject({
+      facts: hostFacts,
+      vmNames: z.array(vmName),
+      missing: z.strictObject({ files: z.array(z.string()), bridges: z.array(z.string()) }),
+    }),
+  },
   peerVms: {
     method: "GET",
     path: "/peer/vms",

@@ -58,7 +58,9 @@ export class ReceivingEnd {
 }
 
 export const contentsOf = (end: { kernels: Kernels; store: PageStore }): string =>
-  sha256([end.kernels.bytes.subarray(end.store.positionOf(0), end.store.positionOf(end.store.slots))]).toString();
+  Buffer.from(
+    sha256([end.kernels.bytes.subarray(end.store.positionOf(0), end.store.positionOf(end.store.slots))]),
+  ).toString("hex");
 
 const ZERO = new Uint8Array(PAGE_BYTES);
 

@@ -8,6 +8,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   std: [],
   api: ["std"],
   migration: ["api", "std"],
+  page: [],
+  relay: ["page", "std"],
   qmp: ["std"],
   qemu: ["qmp", "api", "std"],
   agent: ["migration", "qmp", "qemu", "api", "std"],
@@ -47,8 +49,11 @@ test("an import against the arrows would be seen", () => {
   ).toHaveLength(1);
 });
 
-describe("migration/ decides and does nothing else", () => {
-  const deciding = files.filter((file) => roomOf(file.path) === "migration");
+/** Rooms that decide or compute, and touch nothing of the world. */
+const PURE = ["migration", "page"];
+
+describe("the pure rooms decide and do nothing else", () => {
+  const deciding = files.filter((file) => PURE.includes(roomOf(file.path)));
   test.each(deciding.map((file) => [file.path, file] as const))("%s", (_path, file) => {
     expect(foreign(file)).toEqual([]);
     expect(codeOf(file.text).match(WORLD)).toBeNull();

@@ -8,7 +8,7 @@ import { connectAgent } from "../api/client.ts";
 import { migrateRequest } from "../api/migration.ts";
 import type { Report } from "../api/report.ts";
 import { runGuest, stopGuest, whereIs } from "../lab/guests.ts";
-import { type LabState, labDown, labUp } from "../lab/lab.ts";
+import { type LabState, labDown, labUp, loadLab } from "../lab/lab.ts";
 import { observe } from "../lab/observe/observe.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import type { Arm } from "./arms.ts";
@@ -120,7 +120,7 @@ async function oneRun(
       // only its end matters here
     }
     const report = await client.report({ params: { id } });
-    const observation = await observe(lab, VM, windowOf(report, base, campaign));
+    const observation = await observe(loadLab(lab.name), VM, windowOf(report, base, campaign));
     return [await client.observe({ params: { id }, body: observation }), ""];
   } catch (error) {
     signal.throwIfAborted();

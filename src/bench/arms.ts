@@ -22,11 +22,14 @@ interface Limits {
   readonly pauseCeilingMs: number;
   /** Half a second of the link. */
   readonly smallBytes: number;
+  /** Leaves the link's queues empty: with the streams' overhead about nine tenths of the link. */
+  readonly pacedBytesPerSecond: number;
 }
 
 const RAM_BYTES = 256 * 2 ** 20;
 const TIMEOUT_MS_MIN = 15_000;
 const ROUNDS = 3;
+const PACED_SHARE = 0.85;
 
 export function limitsFor(linkBytesPerSecond: number): Limits {
   const ms = (bytes: number): number => Math.ceil((bytes / linkBytesPerSecond) * 1000);
@@ -34,6 +37,7 @@ export function limitsFor(linkBytesPerSecond: number): Limits {
     timeoutMs: Math.max(TIMEOUT_MS_MIN, ms(2 * RAM_BYTES)),
     pauseCeilingMs: ms(1.2 * WRITER_SET_BYTES) + 300,
     smallBytes: Math.round(linkBytesPerSecond / 2),
+    pacedBytesPerSecond: Math.round(PACED_SHARE * linkBytesPerSecond),
   };
 }
 
@@ -96,6 +100,14 @@ const ARMS: Readonly<Record<string, ArmOf>> = {
   "post-copy": () => ({
     shows: "the guest runs at the target at once and every page crosses one time",
     settings: { technique: "post-copy" },
+  }),
+  "pre-copy-paced": ({ timeoutMs, pacedBytesPerSecond }) => ({
+    shows: "sending at 85 % of the link, so that no queue stands in the way of what the pause sends",
+    settings: { technique: "pre-copy", timeoutMs, bandwidthBytesPerSecond: pacedBytesPerSecond },
+  }),
+  "post-copy-paced": ({ pacedBytesPerSecond }) => ({
+    shows: "pushing at 85 % of the link, so that pages asked for do not queue behind pages pushed",
+    settings: { technique: "post-copy", bandwidthBytesPerSecond: pacedBytesPerSecond },
   }),
   "hybrid-after-rounds": ({ timeoutMs }) => ({
     shows: "one round of copying, then the rest is fetched",

@@ -27,12 +27,9 @@ async function parametersOf(technique: TechniqueName, bandwidthBytesPerSecond?: 
 const MIB = 2 ** 20;
 
 describe("a copy begins", () => {
-  it("with the bandwidth asked for, before and after the switch; none asked means no limit", async () => {
+  it("with the bandwidth asked for; none asked means no limit", async () => {
     for (const technique of ["pre-copy", "hybrid", "stop-and-copy"] as const) {
-      expect(await parametersOf(technique, 9 * MIB)).toMatchObject({
-        "max-bandwidth": 9 * MIB,
-        "max-postcopy-bandwidth": 9 * MIB,
-      });
+      expect(await parametersOf(technique, 9 * MIB)).toMatchObject({ "max-bandwidth": 9 * MIB });
       expect(await parametersOf(technique)).toMatchObject({ "max-bandwidth": 0 });
     }
   });
@@ -41,7 +38,7 @@ describe("a copy begins", () => {
     const parameters = await parametersOf("post-copy", 9 * MIB);
     expect(parameters["max-bandwidth"]).toBeGreaterThan(0);
     expect(parameters["max-bandwidth"]).toBeLessThanOrEqual(MIB);
-    expect(parameters["max-postcopy-bandwidth"]).toBe(9 * MIB);
+    expect(parameters["max-postcopy-bandwidth"]).toBeLessThanOrEqual(MIB);
   });
 
   it("never faster than asked", async () => {

@@ -2,16 +2,10 @@
 import type { MigrateSettings } from "../api/migration.ts";
 import type { Found } from "../migration/source.ts";
 import type { Qmp } from "../qmp/types.ts";
+import { firstPush } from "./push-rate.ts";
 
 /** QEMU's limit for downtime-limit: with a guest that is already paused nothing is left to wait for. */
 const DOWNTIME_LIMIT_MAX_MS = 2_000_000;
-
-/**
- * What is sent while a pure post-copy gets ready to switch. Sent at full speed, it would fill the socket's buffer, and
- * the device state would wait behind it with the guest paused: 80 to 150 ms on a link of 100 Mbit/s. Fetching has a
- * limit of its own.
- */
-const BEFORE_FETCH_BYTES_PER_SECOND = 2 ** 20;
 
 export const wantsPostCopy = (settings: MigrateSettings): boolean =>
   settings.technique === "post-copy" ||
@@ -76,6 +70,10 @@ export interface Outgoing {
   readonly downtimeLimitMs: number;
 }
 
+/** In whole bytes per second, as QEMU takes it; 0 means no limit. */
+export const askedBandwidth = (settings: MigrateSettings): number =>
+  Math.round(settings.bandwidthBytesPerSecond ?? 0);
+
 export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
   const tlsCreds = await setCredentials(qmp, out.tlsDir, "client");
   await setCapabilities(qmp, {
@@ -86,10 +84,11 @@ export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
     "auto-converge": wantsThrottle(out.settings),
     "late-block-activate": false,
   });
-  const bandwidth = Math.round(out.settings.bandwidthBytesPerSecond ?? 0);
+  const bandwidth = askedBandwidth(out.settings);
   await qmp.execute("migrate-set-parameters", {
-    "max-bandwidth": out.settings.technique === "post-copy" ? slowly(bandwidth) : bandwidth,
-    "max-postcopy-bandwidth": bandwidth,
+    // What a pure post-copy sends before its switch would stand in the way of the device state.
+    "max-bandwidth": out.settings.technique === "post-copy" ? firstPush(bandwidth) : bandwidth,
+    "max-postcopy-bandwidth": firstPush(bandwidth),
     "downtime-limit": Math.max(1, Math.round(out.downtimeLimitMs)),
     "tls-creds": tlsCreds,
     "tls-hostname": out.target,
@@ -101,10 +100,6 @@ export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
   await qmp.execute("migrate", { uri: `tcp:${hostPort(out.address, out.port)}` });
 }
 
-/** QEMU reads 0 as "no limit". */
-const slowly = (bandwidth: number): number =>
-  bandwidth === 0 ? BEFORE_FETCH_BYTES_PER_SECOND : Math.min(bandwidth, BEFORE_FETCH_BYTES_PER_SECOND);
-
 const hostPort = (address: string, port: number): string =>
   address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 
@@ -112,6 +107,10 @@ export async function setDowntime(qmp: Qmp, downtimeMs: number): Promise<void> {
   await qmp.execute("migrate-set-parameters", {
     "downtime-limit": Math.min(DOWNTIME_LIMIT_MAX_MS, Math.max(1, Math.round(downtimeMs))),
   });
+}
+
+export async function setPush(qmp: Qmp, bytesPerSecond: number): Promise<void> {
+  await qmp.execute("migrate-set-parameters", { "max-postcopy-bandwidth": bytesPerSecond });
 }
 
 export async function pauseForSwitchover(qmp: Qmp): Promise<void> {

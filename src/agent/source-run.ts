@@ -28,6 +28,7 @@ import type { Log } from "./log.ts";
 import { memoryDigest } from "./memory-digest.ts";
 import { type Peer, undelivered } from "./peers.ts";
 import * as outgoing from "./qemu-migration.ts";
+import { firstPush, nextPush } from "./push-rate.ts";
 import { type Evidence, evidenceOf, writeReport } from "./reporting.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import { sourceMigrationView } from "./views.ts";
@@ -64,6 +65,8 @@ export class SourceRun {
   #sample: CopySample | undefined;
   #targetView: TargetView | undefined;
   #verified: boolean | undefined;
+  /** After the switch to post-copy. */
+  #push: { readonly bytesPerSecond: number; readonly requests: number; readonly sinceMs: number } | undefined;
   #finished = false;
   /** QMP commands of one migration run in the order they were decided. */
   #control: Promise<void> = Promise.resolve();
@@ -518,7 +521,21 @@ export class SourceRun {
     if (ended !== undefined)
       this.#evidence = { ...this.#evidence, rounds: [...this.#evidence.rounds, ended] };
     this.#evidence = { ...this.#evidence, qemuInfo: info };
+    if (this.#record.state.phase === "fetching") this.#pushOn(info);
     this.dispatch({ type: "sample", nowMs: nowMs(), sample, ...(ended === undefined ? {} : { ended }) });
+  }
+
+  /** A restarted agent begins slowly again: it does not know how far the push had come. */
+  #pushOn(info: MigrationInfo): void {
+    const asked = outgoing.askedBandwidth(this.#record.settings);
+    const requests = info.ram?.["postcopy-requests"] ?? 0;
+    const before = this.#push ?? { bytesPerSecond: firstPush(asked), requests, sinceMs: nowMs() };
+    const fetchingMs = nowMs() - before.sinceMs;
+    const bytesPerSecond = nextPush(before.bytesPerSecond, asked, requests - before.requests, fetchingMs);
+    this.#push = { ...before, bytesPerSecond, requests };
+    const qmp = this.#qemu?.qmp;
+    if (bytesPerSecond === before.bytesPerSecond || qmp === undefined) return;
+    this.#inOrder("push", () => outgoing.setPush(qmp, bytesPerSecond));
   }
 
   #publish(): void {

@@ -121,6 +121,18 @@ describe("the pause", () => {
     expect(parts).toEqual([60, 1, 4, 2]);
   });
 
+  it("of a fetch ends long before QEMU has completed", () => {
+    const timeline = [
+      at(100, "a", "QEMU postcopy-active"),
+      at(101, "a", "guest paused"),
+      at(103, "a", "source handing-over"),
+      at(180, "b", "target accepted"),
+      at(182, "b", "guest running"),
+      at(9000, "a", "QEMU completed"),
+    ];
+    expect(Object.values(pauseParts({ ...moved, timeline }))).toEqual([2, 77, 2]);
+  });
+
   it("is not cut for a guest that stayed", () => {
     expect(pauseParts({ ...moved, outcome: "cancelled" })).toEqual({});
   });

@@ -7,7 +7,7 @@ import type { Report, TimelineEntry } from "../api/report.ts";
 /** A part ends with the first of these entries after the part before it. */
 const PARTS: readonly { readonly part: string; readonly side: "source" | "target"; readonly ends: RegExp }[] =
   [
-    { part: "rest of the memory and devices", side: "source", ends: /^QEMU (completed|postcopy-active)$/ },
+    { part: "rest of the memory and devices", side: "source", ends: /^QEMU completed$/ },
     { part: "source's journal", side: "source", ends: /^source handing-over$/ },
     { part: "offer, load and accept", side: "target", ends: /^target accepted$/ },
     { part: "target's journal and start", side: "target", ends: /^guest running$/ },
@@ -24,7 +24,10 @@ export function pauseParts(report: Report): PauseParts {
   if (paused === undefined) return {};
   const parts: Record<string, number> = {};
   let fromMs = paused.atMs;
+  const fetched = report.timeline.some(({ what }) => what === "QEMU postcopy-active");
   for (const { part, side, ends } of PARTS) {
+    // With post-copy nothing is sent first: the whole pause is the hand-over's.
+    if (fetched && part === PARTS[0]?.part) continue;
     const entry = report.timeline.find(
       ({ host, what, atMs }) =>
         host === (side === "source" ? report.source : report.target) && ends.test(what) && atMs >= fromMs,

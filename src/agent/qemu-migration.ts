@@ -4,6 +4,7 @@ import type { Found } from "../migration/source.ts";
 import { mayFetch } from "../qemu/check.ts";
 import type { Qmp } from "../qmp/types.ts";
 import { CodedError } from "../std/errors.ts";
+import { firstPush } from "../migration/push-rate.ts";
 
 /** QEMU's limit for downtime-limit: with a guest that is already paused nothing is left to wait for. */
 const DOWNTIME_LIMIT_MAX_MS = 2_000_000;
@@ -70,6 +71,10 @@ export interface Outgoing {
   readonly downtimeLimitMs: number;
 }
 
+/** In whole bytes per second, as QEMU takes it; 0 means no limit. */
+export const askedBandwidth = (settings: MigrateSettings): number =>
+  Math.round(settings.bandwidthBytesPerSecond ?? 0);
+
 export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
   const tlsCreds = await setCredentials(qmp, out.tlsDir, "client");
   await setCapabilities(qmp, {
@@ -80,10 +85,11 @@ export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
     "auto-converge": wantsThrottle(out.settings),
     "late-block-activate": false,
   });
-  const bandwidth = Math.round(out.settings.bandwidthBytesPerSecond ?? 0);
+  const bandwidth = askedBandwidth(out.settings);
   await qmp.execute("migrate-set-parameters", {
-    "max-bandwidth": bandwidth,
-    "max-postcopy-bandwidth": bandwidth,
+    // What a pure post-copy sends before its switch would stand in the way of the device state.
+    "max-bandwidth": out.settings.technique === "post-copy" ? firstPush(bandwidth) : bandwidth,
+    "max-postcopy-bandwidth": firstPush(bandwidth),
     "downtime-limit": Math.max(1, Math.round(out.downtimeLimitMs)),
     "tls-creds": tlsCreds,
     "tls-hostname": out.target,
@@ -102,6 +108,10 @@ export async function setDowntime(qmp: Qmp, downtimeMs: number): Promise<void> {
   await qmp.execute("migrate-set-parameters", {
     "downtime-limit": Math.min(DOWNTIME_LIMIT_MAX_MS, Math.max(1, Math.round(downtimeMs))),
   });
+}
+
+export async function setPush(qmp: Qmp, bytesPerSecond: number): Promise<void> {
+  await qmp.execute("migrate-set-parameters", { "max-postcopy-bandwidth": bytesPerSecond });
 }
 
 export async function pauseForSwitchover(qmp: Qmp): Promise<void> {

@@ -65,6 +65,8 @@ export class SourceRun {
   #sample: CopySample | undefined;
   #targetView: TargetView | undefined;
   #verified: boolean | undefined;
+  /** After the switch to post-copy. */
+  #push: { readonly bytesPerSecond: number; readonly requests: number; readonly sinceMs: number } | undefined;
   #finished = false;
   /** What QEMU tells meanwhile is the stand-in's story. */
   #reclaiming = false;
@@ -532,7 +534,21 @@ export class SourceRun {
     this.#sample = sample;
     if (ended !== undefined) this.#saw({ rounds: [...this.#record.evidence.rounds, ended] });
     this.#saw({ qemuInfo: info });
+    if (this.#record.state.phase === "fetching") this.#pushOn(info);
     this.dispatch({ type: "sample", nowMs: nowMs(), sample, ...(ended === undefined ? {} : { ended }) });
+  }
+
+  /** A restarted agent begins slowly again: it does not know how far the push had come. */
+  #pushOn(info: MigrationInfo): void {
+    const asked = outgoing.askedBandwidth(this.#record.settings);
+    const requests = info.ram?.["postcopy-requests"] ?? 0;
+    const before = this.#push ?? { bytesPerSecond: firstPush(asked), requests, sinceMs: nowMs() };
+    const fetchingMs = nowMs() - before.sinceMs;
+    const bytesPerSecond = nextPush(before.bytesPerSecond, asked, requests - before.requests, fetchingMs);
+    this.#push = { ...before, bytesPerSecond, requests };
+    const qmp = this.#qemu?.qmp;
+    if (bytesPerSecond === before.bytesPerSecond || qmp === undefined) return;
+    this.#inOrder("push", () => outgoing.setPush(qmp, bytesPerSecond));
   }
 
   #publish(): void {

@@ -23,9 +23,6 @@ export const agentPki = () =>
     }) => Promise<void> | void;
   }>("../agent/pki.ts");
 
-export const benchMain = () =>
-  room<{ runBench: (options: Readonly<Record<string, unknown>>) => Promise<number> }>("../bench/main.ts");
-
 type Print = (format: Format, value: unknown, table: () => string | Promise<string>) => Promise<void>;
 
 export const labCommand = () => room<{ labCommand: (print: Print) => Command }>("./commands/lab.ts");

@@ -61,7 +61,8 @@ const realBatches = (): Uint8Array[] => {
   for (let block = 0; block < 2; block += 1) end.store.addBlock(0, block, PAGES);
   end.encoder.begin(0, Phase.preCopy);
   const ops = new Set<number>();
-  const send = (block: number, page: number, bytes: Uint8Array): unknown => ops.add(end.add(bytes, block, page));
+  const send = (block: number, page: number, bytes: Uint8Array): unknown =>
+    ops.add(end.add(bytes, block, page));
   for (let page = 0; page < 5; page += 1) send(0, page, content(page));
   send(1, 15, new Uint8Array(PAGE_BYTES));
   const first = end.take();
@@ -155,7 +156,12 @@ interface Page {
 }
 
 /** A batch put together by hand, well formed, with a digest of zeros. */
-const batch = (pages: readonly Page[], payloadBytes = 0, phase: Phase = Phase.preCopy, vm = 0): Uint8Array => {
+const batch = (
+  pages: readonly Page[],
+  payloadBytes = 0,
+  phase: Phase = Phase.preCopy,
+  vm = 0,
+): Uint8Array => {
   const columns = new BatchColumns();
   for (const { op, block = 0, page = 0, slot, deltaBytes } of pages) {
     columns.page(op, block, page);

@@ -163,7 +163,8 @@ export class Encoder {
 
     this.#index.look(original);
     let deltaBytes = own < 0 ? 0 : this.#deltaFrom(own, original, OWN_DELTA_BYTES_MAX);
-    const equal = deltaBytes > 0 && deltaBytes <= OWN_DELTA_BYTES_CHEAP ? -1 : this.#index.findEqual(original);
+    const equal =
+      deltaBytes > 0 && deltaBytes <= OWN_DELTA_BYTES_CHEAP ? -1 : this.#index.findEqual(original);
     if (equal >= 0) return this.#duplicate(block, page, equal);
     if (deltaBytes > 0) {
       this.#appendDelta(deltaBytes);

@@ -39,9 +39,17 @@ const happening = fc.oneof(
   },
   {
     weight: 3,
-    arbitrary: fc.record({ ...place, do: fc.constant("copy" as const), from: fc.record(place), at: fc.nat(40) }),
+    arbitrary: fc.record({
+      ...place,
+      do: fc.constant("copy" as const),
+      from: fc.record(place),
+      at: fc.nat(40),
+    }),
   },
-  { weight: 2, arbitrary: fc.record({ ...place, do: fc.constant("discard" as const), count: fc.nat(PAGES) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ ...place, do: fc.constant("discard" as const), count: fc.nat(PAGES) }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("flush" as const) }) },
   { weight: 1, arbitrary: fc.record({ ...place, do: fc.constant("post-copy" as const) }) },
   { weight: 1, arbitrary: fc.record({ ...place, do: fc.constant("gone" as const) }) },

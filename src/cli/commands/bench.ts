@@ -1,13 +1,14 @@
-/** godwit bench: hands over to the campaigns. */
+/** godwit bench: campaigns that put things side by side. Each bench is one file and one line here. */
 import type { Command } from "commander";
 
-import type { ExitCode } from "../../std/errors.ts";
 import type { Cli } from "../context.ts";
-import { verb, withOutput } from "../options.ts";
-import { benchMain } from "../rooms.ts";
+import { verb } from "../options.ts";
+import { benchTechniquesCommand } from "./bench-techniques.ts";
 
-export const benchCommand = (cli: Cli): Command =>
-  withOutput(verb("bench", "", "godwit bench")).action(async (options: Readonly<Record<string, unknown>>) => {
-    const { runBench } = await benchMain();
-    cli.exitCode = (await runBench(options)) as ExitCode;
-  });
+const BENCHES: readonly ((cli: Cli) => Command)[] = [benchTechniquesCommand];
+
+export function benchCommand(cli: Cli): Command {
+  const command = verb("bench", "", "godwit bench techniques --workloads idle --runs 3");
+  for (const bench of BENCHES) command.addCommand(bench(cli));
+  return command;
+}

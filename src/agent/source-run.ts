@@ -5,6 +5,7 @@
 import type { MigrationView, Progress } from "../api/migration.ts";
 import type { Report } from "../api/report.ts";
 import { peerRoutes, type TargetView } from "../api/routes.ts";
+import { firstPush, nextPush } from "../migration/push-rate.ts";
 import { nextProgress } from "../migration/progress.ts";
 import {
   isFinal,

@@ -53,6 +53,15 @@ const VOID_RETRY_MS = 2_000;
 const VOID_ATTEMPTS_MAX = 30;
 const DIGEST_TIMEOUT_MS = 180_000;
 
+/** The target accepted: by this host's journal too the VM is the target's, until a person takes it back. */
+const OWNED_BY_TARGET: ReadonlySet<Source["phase"]> = new Set([
+  "handed-over",
+  "fetching",
+  "fetch-paused",
+  "needs-person",
+  "done",
+]);
+
 export class SourceRun {
   readonly #deps: SourceDeps;
   readonly #job: Job;
@@ -112,6 +121,8 @@ export class SourceRun {
     }
     const found = qemu === undefined ? ({ qemu: "gone" } as const) : await outgoing.inspect(qemu.qmp);
     this.dispatch({ type: "restarted", found });
+    // It still waits for a person; who follows it must hear that again.
+    if (this.#record.state.phase === "needs-person") await this.#finish();
   }
 
   cancel(): MigrationView {
@@ -162,7 +173,7 @@ export class SourceRun {
     this.#record = { ...this.#record, state, extra: { ...this.#record.extra, evidence: this.#evidence } };
     const { vms, store } = this.#deps;
     const known = vms.record(this.#record.vm);
-    const owner = ["handed-over", "fetching", "fetch-paused", "done"].includes(state.phase)
+    const owner = OWNED_BY_TARGET.has(state.phase)
       ? this.#record.peer
       : this.#deps.config.name;
     const migration = state.phase === "aborted" ? null : this.id;
@@ -333,8 +344,9 @@ export class SourceRun {
     this.#targetView = view;
     switch (view.phase) {
       case "running":
-      case "done":
         return this.dispatch({ type: "target-running" });
+      case "done":
+        return this.dispatch({ type: "target-done" });
       case "accepted":
         return this.dispatch({ type: "target-accepted" });
       case "void":
@@ -390,8 +402,18 @@ export class SourceRun {
       this.#evidence = { ...this.#evidence, address, port };
       await qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
     } catch (error) {
-      this.dispatch({ type: "recover-failed", why: toCodedError(error).message });
+      const why = toCodedError(error).message;
+      // It may refuse because nothing is missing any more, or because its QEMU is gone: then trying on is in vain.
+      const view = await this.#askTarget();
+      if (view?.phase === "done" || view?.phase === "lost") return this.#tellTarget(view, () => {});
+      this.dispatch({ type: "recover-failed", why });
     }
+  }
+
+  async #askTarget(): Promise<TargetView | undefined> {
+    return this.#deps.peer
+      .call(peerRoutes.target, { params: { id: this.id }, timeoutMs: 2_000 })
+      .catch(() => undefined);
   }
 
   async #cancelCopy(): Promise<void> {
@@ -450,9 +472,7 @@ export class SourceRun {
       ...(info === undefined ? {} : { qemuInfo: info }),
       ...(cpu === undefined ? {} : { qemuCpuAtEnd: cpu }),
     };
-    const view = await this.#deps.peer
-      .call(peerRoutes.target, { params: { id: this.id }, timeoutMs: 2_000 })
-      .catch(() => undefined);
+    const view = await this.#askTarget();
     if (view !== undefined) this.#targetView = view;
   }
 

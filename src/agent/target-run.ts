@@ -140,6 +140,13 @@ export class TargetRun {
     return { address, port: await listeningPort(qemu) };
   }
 
+  /** The guest runs here but its source is gone: it stalls at the first page that is missing. */
+  async waitsForPages(): Promise<boolean> {
+    if (this.#record.state.phase !== "running") return false;
+    const info = await this.#qemu?.qmp.execute("query-migrate", {}).catch(() => undefined);
+    return info === undefined || info.status === "postcopy-paused";
+  }
+
   view(): TargetView {
     const { state, timeline } = this.#record;
     return {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import type { VmView } from "../api/host.ts";
 import { type MachineSpec, memoryBytes } from "../api/machine.ts";
-import { adoptQemu, startQemu } from "../qemu/process.ts";
+import { adoptQemu, findHandle, startQemu } from "../qemu/process.ts";
 import type { QemuFacts, QemuProcess } from "../qemu/types.ts";
 import { CodedError } from "../std/errors.ts";
 import type { AgentConfig } from "./config.ts";
@@ -40,8 +40,10 @@ export class Vms {
   /** Finds the QEMUs of all recorded VMs again after a restart. */
   async adoptAll(): Promise<void> {
     for (const record of this.#store.vms()) {
-      const qemu = record.handle === null ? undefined : await adoptQemu(record.handle);
-      const entry: Entry = { record, qemu, state: "lost" };
+      // The agent may have died between starting a QEMU and recording it; the QEMU's folder knows it by then.
+      const handle = record.handle ?? (await findHandle(this.dir(record.name, record.migration ?? undefined)));
+      const qemu = handle === undefined ? undefined : await adoptQemu(handle);
+      const entry: Entry = { record: { ...record, handle: handle ?? null }, qemu, state: "lost" };
       this.#entries.set(record.name, entry);
       if (qemu !== undefined) await this.#watch(entry, qemu);
     }
@@ -92,10 +94,11 @@ export class Vms {
     };
     this.#entries.set(name, entry);
     const dir = this.dir(name, options.migration);
+    let qemu: QemuProcess | undefined;
     try {
       this.#store.putVm(record);
       mkdirSync(dir, { recursive: true, mode: 0o700 });
-      const qemu = await startQemu({
+      qemu = await startQemu({
         binary: this.#config.qemu,
         machine: options.machine,
         accelerator: options.accelerator,
@@ -109,7 +112,9 @@ export class Vms {
       await this.#watch(entry, qemu);
       return qemu;
     } catch (error) {
-      this.#entries.delete(name);
+      // Started, but no longer wanted or not recorded: nobody would ever end it.
+      await qemu?.kill();
+      if (this.#entries.get(name) === entry) this.#entries.delete(name);
       try {
         this.#store.dropVm(name);
       } catch {

@@ -13,6 +13,7 @@ export interface FaultDemand {
   /** Folders of VM folders: every QEMU with a handle there. Its pid is not known beforehand. */
   readonly killQemusIn?: readonly string[];
   /** These get SIGSTOP instead. */
+  readonly stop?: readonly number[];
   readonly stopQemusIn?: readonly string[];
 }
 
@@ -22,7 +23,7 @@ export function faultPoint(name: string): void {
   for (const [number, demand] of demandsIn(file).entries()) {
     if (demand.at !== name) continue;
     const kill = [...qemusIn(demand.killQemusIn), ...(demand.kill ?? [])];
-    if (firstAt(`${file}.${number}`, kill)) meet(kill, qemusIn(demand.stopQemusIn));
+    if (firstAt(`${file}.${number}`, kill)) meet(kill, [...qemusIn(demand.stopQemusIn), ...(demand.stop ?? [])]);
   }
 }
 

@@ -52,6 +52,9 @@ const CONFIRM_PERIOD_MS = 250;
 const VOID_RETRY_MS = 2_000;
 const VOID_ATTEMPTS_MAX = 30;
 const DIGEST_TIMEOUT_MS = 180_000;
+/** QEMU ends a cancelled fetch in some ms, or never: once it paused for a broken connection it waits for a new one. */
+const UNWIND_PATIENCE_MS = 1_000;
+const UNWIND_POLL_MS = 20;
 
 /** The target accepted: by this host's journal too the VM is the target's, until a person takes it back. */
 const OWNED_BY_TARGET: ReadonlySet<Source["phase"]> = new Set([
@@ -161,6 +164,8 @@ export class SourceRun {
     const before = this.#record.state;
     const { state, effects } = step(before, event, this.#job);
     if (state.phase !== before.phase) this.#note(`source ${state.phase}`);
+    // Journaled with the step: after a crash right here the target is still owed the word.
+    if (effects.some((effect) => effect.do === "void-target")) this.#record = { ...this.#record, voidOwed: true };
     if (journalKey(state) !== journalKey(before)) this.#commit(state);
     else this.#record = { ...this.#record, state };
     this.#publish();
@@ -209,7 +214,9 @@ export class SourceRun {
       case "fence-source":
         return void this.#qemu?.kill();
       case "release-source":
-        return void this.#release();
+        return void this.#release().catch((error: unknown) =>
+          this.#deps.log.error({ migration: this.id, err: error }, "the source could not be released"),
+        );
       case "start-copy":
         return this.#inOrder("start-copy", async () => {
           if (qmp === undefined) return;
@@ -437,6 +444,14 @@ export class SourceRun {
     const qmp = this.#qemu?.qmp;
     if (qmp === undefined) return;
     await qmp.execute("migrate_cancel", {});
+    const endNs = nowNs() + BigInt(UNWIND_PATIENCE_MS) * 1_000_000n;
+    while (nowNs() < endNs) {
+      const { status } = await qmp.execute("query-migrate", {});
+      if (status === "cancelled" || status === "failed") return this.dispatch({ type: "copy-ended", why: status });
+      await this.#wait(UNWIND_POLL_MS);
+    }
+    this.#note("QEMU does not end the broken fetch: the guest runs on, but cannot migrate before QEMU is restarted");
+    this.dispatch({ type: "copy-ended", why: "given up" });
   }
 
   async #resumeGuest(): Promise<void> {

@@ -210,7 +210,9 @@ export class TargetRun {
       }
       case "kill-qemu":
         this.#watch?.close();
-        await vms.remove(this.#record.vm);
+        await vms.remove(this.#record.vm).catch((error: unknown) => {
+          log.error({ migration: this.id, err: error }, "the target's QEMU could not be removed");
+        });
         return;
     }
   }

@@ -15,6 +15,8 @@ interface Entry {
   record: VmRecord;
   qemu: QemuProcess | undefined;
   state: VmView["state"];
+  /** A QEMU that ended by itself leaves its taps; settled when they are gone. */
+  swept?: Promise<void> | undefined;
 }
 
 export interface StartVm {
@@ -163,7 +165,8 @@ export class Vms {
   async remove(name: string): Promise<void> {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
-    await entry.qemu?.kill();
+    entry.swept ??= entry.qemu?.kill();
+    await entry.swept;
     this.#store.dropVm(name);
     this.#entries.delete(name);
     const dir = entry.record.handle?.dir ?? this.dir(name, entry.record.migration ?? undefined);
@@ -185,6 +188,8 @@ export class Vms {
       stream.close();
       if (this.#entries.get(name) !== entry) return;
       entry.qemu = undefined;
+      entry.swept ??= qemu.kill();
+      entry.swept.catch(() => {}); // whoever removes the VM hears of it
       this.setState(name, entry.record.migration === null ? "stopped" : "lost");
     });
     const { running } = await qemu.qmp.execute("query-status", {});

@@ -2,9 +2,10 @@
  * Two hosts with real agents, real QEMUs and the ticker as guest, for tests of what the product must withstand. Knows
  * how to start a guest, arm a fault, wait until a migration is settled, and say where the guest ran and runs.
  */
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { FaultDemand } from "../../src/agent/fault.ts";
@@ -26,7 +27,7 @@ export const explainSkip = (file: string): void => {
 };
 
 const POLL_MS = 15;
-const SETTLE_DEADLINE_MS = 60_000;
+const SETTLE_DEADLINE_MS = 30_000;
 const RUN_DEADLINE_MS = 20_000;
 const GROWTH_WINDOW_MS = 250;
 
@@ -206,6 +207,69 @@ export class Arena {
     return grown();
   }
 
+  /** Wakes what a fault has stopped. */
+  async wake(name: string): Promise<void> {
+    const pids = (await this.qemus(name)).map(({ pid }) => pid);
+    for (const host of HOSTS) {
+      const agent = runningAgent(hostOf(this.lab, host));
+      if (agent !== null) pids.push(agent.pid);
+    }
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGCONT");
+      } catch {
+        // It has just ended.
+      }
+    }
+  }
+
+  async waitPhase(id: string, ...phases: readonly string[]): Promise<void> {
+    await until(`phase ${phases.join(" or ")}`, SETTLE_DEADLINE_MS, async () => {
+      const view = await this.view("a", id);
+      if (view?.outcome !== undefined) throw new Error(`it ended: ${view.outcome} ${view.reason}`);
+      return view !== undefined && phases.includes(view.phase) ? true : undefined;
+    });
+  }
+
+  /** The command line, spoken to the agent of host a. */
+  cli(...words: readonly string[]): ChildProcess & { readonly said: () => string } {
+    const main = resolve(import.meta.dirname, "../../src/cli/main.ts");
+    const { socket } = hostOf(this.lab, "a");
+    let text = "";
+    const child = spawn(process.execPath, [main, ...words], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, GODWIT_SOCKET: socket },
+    });
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    return Object.assign(child, { said: () => text });
+  }
+
+  /** The migration of a guest whose command did not live to tell. */
+  async idOf(name: string): Promise<string> {
+    return until(`a migration of ${name}`, 15_000, async () => {
+      const all = await this.client("a")
+        .migrations()
+        .catch(() => []);
+      return all.find((view) => view.vm === name)?.id;
+    });
+  }
+
+  /** Ends the TCP connections between the QEMUs, for good. */
+  async breakStream(): Promise<void> {
+    for (const host of HOSTS) {
+      for (const end of ["sport", "dport"]) {
+        const ports = [end, "ge", ":49152", "and", end, "le", ":49215"];
+        await run("ip", ["netns", "exec", this.netns(host), "ss", "-K", "-t", "(", ...ports, ")"]);
+      }
+    }
+  }
+
+  /** Takes the migration network of host a away, and gives it back. */
+  async link(state: "up" | "down"): Promise<void> {
+    await run("ip", ["-n", this.netns("a"), "link", "set", "mig0", state]);
+  }
+
   async startDeadAgents(): Promise<void> {
     await Promise.all(HOSTS.map((host) => startAgent(this.lab, host)));
   }
@@ -272,13 +336,29 @@ export class Arena {
   }
 
   /** What is left on both hosts: QEMUs, VM folders, taps. */
-  async leftovers(): Promise<string[]> {
-    const left = (await this.qemus()).map(({ host, pid }) => `QEMU ${pid} on ${host}`);
+  async leftovers(name: string): Promise<string[]> {
+    const left = (await this.qemus(name)).map(({ host, pid }) => `QEMU ${pid} on ${host}`);
     for (const host of HOSTS) {
-      for (const folder of this.#folders(host)) left.push(`folder ${folder} on ${host}`);
-      for (const tap of await this.taps(host)) left.push(`tap ${tap} on ${host}`);
+      for (const folder of this.#folders(host)) {
+        if (folder === name || folder.startsWith(`${name}.`)) left.push(`folder ${folder} on ${host}`);
+      }
+      // Every guest of these tests has a tap, so none more than QEMUs.
+      const others = (await this.qemus()).filter((qemu) => qemu.host === host).length;
+      const taps = await this.taps(host);
+      if (taps.length > others) left.push(`${taps.length} taps for ${others} QEMUs on ${host}`);
     }
     return left;
+  }
+
+  /** After a test that failed: its guest must not disturb the next one. */
+  async killQemus(name: string): Promise<void> {
+    for (const { pid } of await this.qemus(name)) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It has just ended.
+      }
+    }
   }
 
   #folders(host: Host): string[] {

@@ -23,7 +23,8 @@ export function faultPoint(name: string): void {
   for (const [number, demand] of demandsIn(file).entries()) {
     if (demand.at !== name) continue;
     const kill = [...qemusIn(demand.killQemusIn), ...(demand.kill ?? [])];
-    if (firstAt(`${file}.${number}`, kill)) meet(kill, [...qemusIn(demand.stopQemusIn), ...(demand.stop ?? [])]);
+    if (firstAt(`${file}.${number}`, kill))
+      meet(kill, [...qemusIn(demand.stopQemusIn), ...(demand.stop ?? [])]);
   }
 }
 

@@ -165,7 +165,8 @@ export class SourceRun {
     const { state, effects } = step(before, event, this.#job);
     if (state.phase !== before.phase) this.#note(`source ${state.phase}`);
     // Journaled with the step: after a crash right here the target is still owed the word.
-    if (effects.some((effect) => effect.do === "void-target")) this.#record = { ...this.#record, voidOwed: true };
+    if (effects.some((effect) => effect.do === "void-target"))
+      this.#record = { ...this.#record, voidOwed: true };
     if (journalKey(state) !== journalKey(before)) this.#commit(state);
     else this.#record = { ...this.#record, state };
     this.#publish();
@@ -178,9 +179,7 @@ export class SourceRun {
     this.#record = { ...this.#record, state, extra: { ...this.#record.extra, evidence: this.#evidence } };
     const { vms, store } = this.#deps;
     const known = vms.record(this.#record.vm);
-    const owner = OWNED_BY_TARGET.has(state.phase)
-      ? this.#record.peer
-      : this.#deps.config.name;
+    const owner = OWNED_BY_TARGET.has(state.phase) ? this.#record.peer : this.#deps.config.name;
     const migration = state.phase === "aborted" ? null : this.id;
     const put =
       known === undefined || (known.owner === owner && known.migration === migration)
@@ -447,10 +446,13 @@ export class SourceRun {
     const endNs = nowNs() + BigInt(UNWIND_PATIENCE_MS) * 1_000_000n;
     while (nowNs() < endNs) {
       const { status } = await qmp.execute("query-migrate", {});
-      if (status === "cancelled" || status === "failed") return this.dispatch({ type: "copy-ended", why: status });
+      if (status === "cancelled" || status === "failed")
+        return this.dispatch({ type: "copy-ended", why: status });
       await this.#wait(UNWIND_POLL_MS);
     }
-    this.#note("QEMU does not end the broken fetch: the guest runs on, but cannot migrate before QEMU is restarted");
+    this.#note(
+      "QEMU does not end the broken fetch: the guest runs on, but cannot migrate before QEMU is restarted",
+    );
     this.dispatch({ type: "copy-ended", why: "given up" });
   }
 

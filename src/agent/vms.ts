@@ -43,7 +43,8 @@ export class Vms {
   async adoptAll(): Promise<void> {
     for (const record of this.#store.vms()) {
       // The agent may have died between starting a QEMU and recording it; the QEMU's folder knows it by then.
-      const handle = record.handle ?? (await findHandle(this.dir(record.name, record.migration ?? undefined)));
+      const handle =
+        record.handle ?? (await findHandle(this.dir(record.name, record.migration ?? undefined)));
       const qemu = handle === undefined ? undefined : await adoptQemu(handle);
       const entry: Entry = { record: { ...record, handle: handle ?? null }, qemu, state: "lost" };
       this.#entries.set(record.name, entry);

@@ -142,7 +142,8 @@ export class Arena {
 
   disarm(): void {
     rmSync(this.#faults, { force: true });
-    for (let number = 0; number < this.#demands; number += 1) rmSync(`${this.#faults}.${number}`, { force: true });
+    for (let number = 0; number < this.#demands; number += 1)
+      rmSync(`${this.#faults}.${number}`, { force: true });
   }
 
   /** Whom the demand of this number met; undefined while it has not been met. */
@@ -200,8 +201,7 @@ export class Arena {
   /** Hosts where the guest ticks now. */
   async ticking(name: string, windowMs = GROWTH_WINDOW_MS): Promise<Host[]> {
     const before = HOSTS.map((host) => this.ticks(host, name));
-    const grown = (): Host[] =>
-      HOSTS.filter((host, index) => this.ticks(host, name) > (before[index] ?? 0));
+    const grown = (): Host[] => HOSTS.filter((host, index) => this.ticks(host, name) > (before[index] ?? 0));
     const deadline = performance.now() + windowMs;
     while (performance.now() < deadline && grown().length === 0) await sleep(POLL_MS);
     return grown();
@@ -327,7 +327,9 @@ export class Arena {
   /** The VM lists of both hosts without what changes by itself. */
   async inventory(): Promise<string> {
     const all = await Promise.all(HOSTS.map((host) => this.vms(host)));
-    return JSON.stringify(all.flat().map(({ name, host, owner, pid, migration }) => ({ name, host, owner, pid, migration })));
+    return JSON.stringify(
+      all.flat().map(({ name, host, owner, pid, migration }) => ({ name, host, owner, pid, migration })),
+    );
   }
 
   async taps(host: Host): Promise<string[]> {

@@ -60,10 +60,7 @@ describe.runIf(isRoot)("cancel", () => {
     await arena?.down();
   });
 
-  async function scene(
-    each: Case,
-    act: (name: string, id: string) => Promise<void>,
-  ): Promise<void> {
+  async function scene(each: Case, act: (name: string, id: string) => Promise<void>): Promise<void> {
     const name = await arena.guest("a");
     const watch = new OneOwnerWatch(arena, name);
     try {
@@ -119,14 +116,20 @@ describe.runIf(isRoot)("cancel", () => {
 
   for (const each of after) {
     const title = `${each.settings.technique}, ${each.phase}`;
-    it(`while ${title}: is refused as too late, and the VM ends at the target`, { timeout: 90_000 }, async () => {
-      await scene(each, async (name, id) => {
-        await expect(arena.client("a").cancel({ params: { id } })).rejects.toMatchObject({ code: "TOO_LATE" });
-        await arena.wake(name);
-        expect((await arena.settled(id)).source.outcome).toBe("done");
-        expect(await arena.ticking(name)).toEqual(["b"]);
-      });
-    });
+    it(
+      `while ${title}: is refused as too late, and the VM ends at the target`,
+      { timeout: 90_000 },
+      async () => {
+        await scene(each, async (name, id) => {
+          await expect(arena.client("a").cancel({ params: { id } })).rejects.toMatchObject({
+            code: "TOO_LATE",
+          });
+          await arena.wake(name);
+          expect((await arena.settled(id)).source.outcome).toBe("done");
+          expect(await arena.ticking(name)).toEqual(["b"]);
+        });
+      },
+    );
   }
 
   it("by Ctrl-C at the prompt: exit code 4, and the VM runs at the source", { timeout: 60_000 }, async () => {
@@ -142,24 +145,32 @@ describe.runIf(isRoot)("cancel", () => {
     await arena.client("a").stop({ params: { name } });
   });
 
-  it("by Ctrl-C twice: the command leaves with 130, the agents finish the cancel", { timeout: 60_000 }, async () => {
-    const name = await arena.guest("a");
-    try {
-      const cli = arena.cli("migrate", name, "--to", "b", "--bandwidth", "400kB/s");
-      const ended = new Promise<number | null>((done) => cli.once("exit", done));
-      const id = await arena.idOf(name);
-      await arena.waitPhase(id, "copying");
-      // A cancel cannot finish while QEMU stands still.
-      for (const { pid } of await arena.qemus(name)) process.kill(pid, "SIGSTOP");
-      cli.kill("SIGINT");
-      await until("the first Ctrl-C to be heard", DEADLINE_MS, () => cli.said().includes("Cancelling") || undefined);
-      cli.kill("SIGINT");
-      expect(await ended, cli.said()).toBe(ExitCode.interrupted);
-      await arena.wake(name);
-      expect((await arena.settled(id)).source.outcome).toBe("cancelled");
-      expect(await arena.ticking(name)).toEqual(["a"]);
-    } finally {
-      await arena.wake(name);
-    }
-  });
+  it(
+    "by Ctrl-C twice: the command leaves with 130, the agents finish the cancel",
+    { timeout: 60_000 },
+    async () => {
+      const name = await arena.guest("a");
+      try {
+        const cli = arena.cli("migrate", name, "--to", "b", "--bandwidth", "400kB/s");
+        const ended = new Promise<number | null>((done) => cli.once("exit", done));
+        const id = await arena.idOf(name);
+        await arena.waitPhase(id, "copying");
+        // A cancel cannot finish while QEMU stands still.
+        for (const { pid } of await arena.qemus(name)) process.kill(pid, "SIGSTOP");
+        cli.kill("SIGINT");
+        await until(
+          "the first Ctrl-C to be heard",
+          DEADLINE_MS,
+          () => cli.said().includes("Cancelling") || undefined,
+        );
+        cli.kill("SIGINT");
+        expect(await ended, cli.said()).toBe(ExitCode.interrupted);
+        await arena.wake(name);
+        expect((await arena.settled(id)).source.outcome).toBe("cancelled");
+        expect(await arena.ticking(name)).toEqual(["a"]);
+      } finally {
+        await arena.wake(name);
+      }
+    },
+  );
 });

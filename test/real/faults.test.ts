@@ -6,7 +6,12 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { FaultDemand } from "../../src/agent/fault.ts";
-import { type MigrateRequest, type MigrationView, PHASES, type TechniqueName } from "../../src/api/migration.ts";
+import {
+  type MigrateRequest,
+  type MigrationView,
+  PHASES,
+  type TechniqueName,
+} from "../../src/api/migration.ts";
 import { targetView } from "../../src/api/routes.ts";
 import type { Source } from "../../src/migration/source.ts";
 import type { Target } from "../../src/migration/target.ts";
@@ -143,20 +148,13 @@ function titleOf({ step, technique, victim }: Case): string {
   return `${technique}: ${victim} killed at ${step}`;
 }
 
-function demandOf(arena: Arena, { step, victim }: Case): FaultDemand {
-  switch (victim) {
-    case "source agent":
-      return { at: step, kill: [arena.agentPid("a")] };
-    case "target agent":
-      return { at: step, kill: [arena.agentPid("b")] };
-    case "both agents":
-      return { at: step, kill: [arena.agentPid("a"), arena.agentPid("b")] };
-    case "source QEMU":
-      return { at: step, killQemusIn: [arena.vmsDir("a")] };
-    case "target QEMU":
-      return { at: step, killQemusIn: [arena.vmsDir("b")] };
-  }
-}
+const demands: Readonly<Record<Victim, (arena: Arena) => Omit<FaultDemand, "at">>> = {
+  "source agent": (arena) => ({ kill: [arena.agentPid("a")] }),
+  "target agent": (arena) => ({ kill: [arena.agentPid("b")] }),
+  "both agents": (arena) => ({ kill: [arena.agentPid("a"), arena.agentPid("b")] }),
+  "source QEMU": (arena) => ({ killQemusIn: [arena.vmsDir("a")] }),
+  "target QEMU": (arena) => ({ killQemusIn: [arena.vmsDir("b")] }),
+};
 
 describe.runIf(isRoot)("kill -9 at every journaled step", () => {
   let arena: Arena;
@@ -182,7 +180,7 @@ describe.runIf(isRoot)("kill -9 at every journaled step", () => {
       let good = false;
       try {
         const agents = HOSTS.map((host) => [host, arena.agentPid(host)] as const);
-        arena.arm([demandOf(arena, each), ...(story.also?.(arena) ?? [])]);
+        arena.arm([{ at: each.step, ...demands[each.victim](arena) }, ...(story.also?.(arena) ?? [])]);
         const begun = await arena.migrate(name, "a", story.settings).catch(() => undefined);
         const driven =
           begun === undefined ? undefined : story.drive?.(arena, begun.id).catch((error: unknown) => error);
@@ -291,7 +289,9 @@ async function survives(arena: Arena, name: string, host: Host, watch: OneOwnerW
 
 /** The guest says the alphabet, round and round, wherever it is: a letter missing or said twice is a lost or old state. */
 function alphabetic(text: string): boolean {
-  return [...text].every((letter, at) => at === 0 || (letter.charCodeAt(0) - text.charCodeAt(at - 1) + 26) % 26 === 1);
+  return Array.from(text).every(
+    (letter, at) => at === 0 || (letter.charCodeAt(0) - text.charCodeAt(at - 1) + 26) % 26 === 1,
+  );
 }
 
 /** A person was asked for: the reason says why, and what the product offers then works. */
@@ -315,9 +315,10 @@ async function clear(arena: Arena, name: string): Promise<void> {
   const live = await arena.qemus(name);
   for (const host of HOSTS) {
     const known = (await arena.vms(host)).filter((vm) => vm.name === name);
-    expect(known.map((vm) => vm.pid), `${host} after cleanup`).toEqual(
-      live.filter((qemu) => qemu.host === host).map((qemu) => qemu.pid),
-    );
+    expect(
+      known.map((vm) => vm.pid),
+      `${host} after cleanup`,
+    ).toEqual(live.filter((qemu) => qemu.host === host).map((qemu) => qemu.pid));
     for (const vm of known) await arena.client(host).stop({ params: { name: vm.name } });
   }
   expect(await arena.leftovers(name)).toEqual([]);

@@ -55,7 +55,9 @@ describe.runIf(isRoot)("refusals", () => {
   }
 
   /** Asks for a migration that is accepted and must then fail, with nothing changed. @returns its end. */
-  async function failsUnharmed(move: () => Promise<{ readonly id: string }>): Promise<{ code?: string | undefined; reason?: string | undefined }> {
+  async function failsUnharmed(
+    move: () => Promise<{ readonly id: string }>,
+  ): Promise<{ code?: string | undefined; reason?: string | undefined }> {
     const before = [await arena.inventory(), JSON.stringify(await arena.qemus())];
     const { id } = await move();
     const { source } = await arena.settled(id);
@@ -69,7 +71,11 @@ describe.runIf(isRoot)("refusals", () => {
     arena.migrate(name, "a", { technique: "pre-copy", ...settings });
 
   /** The agent with another configuration, for as long as `act` runs. */
-  async function configured(host: Host, change: Record<string, unknown>, act: () => Promise<void>): Promise<void> {
+  async function configured(
+    host: Host,
+    change: Record<string, unknown>,
+    act: () => Promise<void>,
+  ): Promise<void> {
     const file = hostOf(arena.lab, host).configFile;
     const original = readFileSync(file, "utf8");
     await arena.killAgent(host);
@@ -119,7 +125,9 @@ describe.runIf(isRoot)("refusals", () => {
   });
 
   it("a VM whose name the host has already", async () => {
-    expect((await refused(() => arena.client("a").run({ body: arena.machine(name) }))).code).toBe("VM_EXISTS");
+    expect((await refused(() => arena.client("a").run({ body: arena.machine(name) }))).code).toBe(
+      "VM_EXISTS",
+    );
   });
 
   it("a target that has a VM of that name", async () => {
@@ -137,23 +145,27 @@ describe.runIf(isRoot)("refusals", () => {
     }
   });
 
-  it("a second migration of a VM that is moving, also when both are asked for at once", { timeout: 60_000 }, async () => {
-    const slow = { bandwidthBytesPerSecond: 400_000 };
-    const answers = await Promise.allSettled([move(slow), move(slow)]);
-    const good = answers.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
-    const bad = answers.flatMap((each) => (each.status === "rejected" ? [each.reason as CodedError] : []));
-    expect(bad.map((each) => each.code)).toEqual(["VM_BUSY"]);
-    const [moving] = good;
-    if (moving === undefined) throw new Error("neither was accepted");
-    try {
-      await expect(move()).rejects.toMatchObject({ code: "VM_BUSY" });
-      await expect(arena.client("a").stop({ params: { name } })).rejects.toMatchObject({ code: "VM_BUSY" });
-    } finally {
-      await arena.client("a").cancel({ params: { id: moving.id } });
-      await arena.settled(moving.id);
-    }
-    expect(await arena.ticking(name)).toEqual(["a"]);
-  });
+  it(
+    "a second migration of a VM that is moving, also when both are asked for at once",
+    { timeout: 60_000 },
+    async () => {
+      const slow = { bandwidthBytesPerSecond: 400_000 };
+      const answers = await Promise.allSettled([move(slow), move(slow)]);
+      const good = answers.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+      const bad = answers.flatMap((each) => (each.status === "rejected" ? [each.reason as CodedError] : []));
+      expect(bad.map((each) => each.code)).toEqual(["VM_BUSY"]);
+      const [moving] = good;
+      if (moving === undefined) throw new Error("neither was accepted");
+      try {
+        await expect(move()).rejects.toMatchObject({ code: "VM_BUSY" });
+        await expect(arena.client("a").stop({ params: { name } })).rejects.toMatchObject({ code: "VM_BUSY" });
+      } finally {
+        await arena.client("a").cancel({ params: { id: moving.id } });
+        await arena.settled(moving.id);
+      }
+      expect(await arena.ticking(name)).toEqual(["a"]);
+    },
+  );
 
   it("a target without QEMU", async () => {
     await configured("b", { qemu: "/nonexistent/qemu" }, async () => {
@@ -184,30 +196,34 @@ require("net").createServer((socket) => {
     });
   });
 
-  it("a full disk at the target: nothing half-made, and it works again when there is room", { timeout: 90_000 }, async () => {
-    const disk = join(folder, "disk");
-    mkdirSync(disk);
-    await run("mount", ["-t", "tmpfs", "-o", "size=3m", "tmpfs", disk]);
-    try {
-      await configured("b", { stateDir: disk }, async () => {
-        // A first VM makes the journal as large as it is in use.
-        await arena.client("b").run({ body: arena.machine("first") });
-        await arena.client("b").stop({ params: { name: "first" } });
-        await run("sh", ["-c", `head -c 3000000 /dev/zero >'${disk}/full'`]).catch(() => "");
-        const own = await refused(() => arena.client("b").run({ body: arena.machine("new") }));
-        expect(own.code).toBe("DISK_FULL");
-        const end = await failsUnharmed(() => move());
-        expect(end.code).toBe("DISK_FULL");
-        rmSync(join(disk, "full"));
-        const { id } = await move({ verifyMemory: true });
-        expect((await arena.settled(id)).source.outcome).toBe("done");
-        const back = await arena.migrate(name, "b", { technique: "pre-copy", verifyMemory: true });
-        expect((await arena.settled(back.id, "b")).source.outcome).toBe("done");
-      });
-    } finally {
-      await run("umount", ["-l", disk]);
-    }
-  });
+  it(
+    "a full disk at the target: nothing half-made, and it works again when there is room",
+    { timeout: 90_000 },
+    async () => {
+      const disk = join(folder, "disk");
+      mkdirSync(disk);
+      await run("mount", ["-t", "tmpfs", "-o", "size=3m", "tmpfs", disk]);
+      try {
+        await configured("b", { stateDir: disk }, async () => {
+          // A first VM makes the journal as large as it is in use.
+          await arena.client("b").run({ body: arena.machine("first") });
+          await arena.client("b").stop({ params: { name: "first" } });
+          await run("sh", ["-c", `head -c 10000000 /dev/zero >'${disk}/full'`]).catch(() => "");
+          const own = await refused(() => arena.client("b").run({ body: arena.machine("new") }));
+          expect(own.code).toBe("DISK_FULL");
+          const end = await failsUnharmed(() => move());
+          expect(end.code).toBe("DISK_FULL");
+          rmSync(join(disk, "full"));
+          const { id } = await move({ verifyMemory: true });
+          expect((await arena.settled(id)).source.outcome).toBe("done");
+          const back = await arena.migrate(name, "b", { technique: "pre-copy", verifyMemory: true });
+          expect((await arena.settled(back.id, "b")).source.outcome).toBe("done");
+        });
+      } finally {
+        await run("umount", ["-l", disk]);
+      }
+    },
+  );
 
   it("a client with a certificate of another CA, or with none: in the handshake, and the agent says so", async () => {
     const caDir = join(folder, "other-ca");
@@ -223,7 +239,12 @@ require("net").createServer((socket) => {
 
   it("a certified host that is not among the peers", async () => {
     const outDir = join(folder, "stranger");
-    await issueHost({ caDir: join(arena.lab.folder, "ca"), name: "stranger", addresses: [address("a")], outDir });
+    await issueHost({
+      caDir: join(arena.lab.folder, "ca"),
+      name: "stranger",
+      addresses: [address("a")],
+      outDir,
+    });
     for (const path of ["/peer/host", "/peer/vms", "/peer/migrations/some-id"]) {
       expect(await nodeIn("a", asksPeer(address("b"), outDir, "GET", path))).toContain("PEER_UNTRUSTED");
     }

@@ -95,6 +95,8 @@ export class TargetRun {
       status !== "inmigrate" && (this.#completed || info.status?.startsWith("postcopy") === true);
     this.dispatch({ type: "restarted", found: running ? "running" : loaded ? "loaded" : "waiting" });
     if (running && this.#completed) this.dispatch({ type: "complete" });
+    // Post-copy was announced while nobody listened; the end of its loading has no event.
+    if (!loaded && info.status === "postcopy-active") void this.#awaitDeviceState(qemu);
   }
 
   async handOver(): Promise<TargetView> {

@@ -398,21 +398,23 @@ export class SourceRun {
 
   async #recoverFetch(afterMs: number): Promise<void> {
     await this.#wait(afterMs);
-    const qmp = this.#qemu?.qmp;
-    if (this.#record.state.phase !== "fetch-paused" || qmp === undefined) return;
+    const qemu = this.#qemu;
+    if (this.#record.state.phase !== "fetch-paused") return;
     try {
+      if (qemu === undefined || !this.#deps.vms.qemu(this.#record.vm))
+        throw new CodedError("QMP_LOST", { command: "migrate" });
       const { address, port, view } = await this.#deps.peer.call(peerRoutes.recoverTarget, {
         params: { id: this.id },
       });
       this.#targetView = view;
       this.#evidence = { ...this.#evidence, address, port };
-      await qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
+      await qemu.qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
     } catch (error) {
-      const why = toCodedError(error).message;
+      const { message: why, code } = toCodedError(error);
       // It may refuse because nothing is missing any more, or because its QEMU is gone: then trying on is in vain.
       const view = await this.#askTarget();
       if (view?.phase === "done" || view?.phase === "lost") return this.#tellTarget(view, () => {});
-      this.dispatch({ type: "recover-failed", why });
+      this.dispatch({ type: code === "QMP_LOST" ? "source-lost" : "recover-failed", why });
     }
   }
 

@@ -190,7 +190,12 @@ async function test(node, args) {
   try {
     const code = await become(node, [
       join(MODULES, "vitest", "vitest.mjs"),
-      ...["run", "--root", ROOT, "--reporter=default", "--reporter=json", `--outputFile.json=${result}`],
+      "run",
+      "--root",
+      ROOT,
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${result}`,
       ...args,
     ]);
     let passed = 0;
@@ -217,6 +222,7 @@ async function test(node, args) {
 }
 
 async function check(node) {
+  /** @type {readonly [string, readonly string[]][]} */
   const tools = [
     ["tsc", ["-p", ROOT]],
     ["oxlint", ["--type-aware", "--config", join(ROOT, ".oxlintrc.json"), "src", "test"]],

@@ -8,12 +8,13 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   std: [],
   api: ["std"],
   migration: ["api", "std"],
+  stream: ["std"],
   qmp: ["std"],
   qemu: ["qmp", "api", "std"],
   agent: ["migration", "qmp", "qemu", "api", "std"],
   lab: ["api", "qemu", "qmp", "agent/pki.ts", "std"],
   bench: ["lab", "api", "std"],
-  cli: ["api", "lab", "bench", "agent/main.ts", "agent/pki.ts", "std"],
+  cli: ["api", "lab", "bench", "stream", "agent/main.ts", "agent/pki.ts", "std"],
 };
 
 const files = sourceFiles("src").filter((file) => !file.isTest);
@@ -47,8 +48,8 @@ test("an import against the arrows would be seen", () => {
   ).toHaveLength(1);
 });
 
-describe("migration/ decides and does nothing else", () => {
-  const deciding = files.filter((file) => roomOf(file.path) === "migration");
+describe.each(["migration", "stream"])("%s/ decides and does nothing else", (room) => {
+  const deciding = files.filter((file) => roomOf(file.path) === room);
   test.each(deciding.map((file) => [file.path, file] as const))("%s", (_path, file) => {
     expect(foreign(file)).toEqual([]);
     expect(codeOf(file.text).match(WORLD)).toBeNull();

@@ -6,7 +6,17 @@ import { mentions, sourceFiles, type SourceFile } from "./sources.ts";
 const LINES_MAX = 400;
 
 /** Files that are started, not imported. */
-const ENTRY_POINTS = ["src/cli/main.ts", "src/api/schemas.ts"];
+const ENTRY_POINTS = [
+  "src/cli/main.ts",
+  "src/api/schemas.ts",
+  // Run inside the client's namespace.
+  "src/lab/observe/ask-line.ts",
+  "src/lab/observe/redis-check.ts",
+  "src/lab/observe/redis-client.ts",
+  "src/lab/observe/wait-echo.ts",
+  // The smallest guest, for fault tests.
+  "src/lab/guest/ticker.ts",
+];
 
 const product = sourceFiles("src");
 const all = [...product, ...sourceFiles("test"), ...sourceFiles("scripts")];

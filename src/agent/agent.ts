@@ -11,15 +11,18 @@ import type { Observation, Report } from "../api/report.ts";
 import { type localRoutes, peerRoutes, type PrepareRequest } from "../api/routes.ts";
 import { contradictions } from "../migration/contradictions.ts";
 import { withObservation } from "../migration/observation.ts";
-import { blockers, findings, missingFiles } from "../qemu/check.ts";
+import { blockers, findings } from "../qemu/check.ts";
+import { missingHere } from "../qemu/missing.ts";
 import { postCopyBlocker, probeQemu } from "../qemu/probe.ts";
 import type { QemuFacts } from "../qemu/types.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { bootId, nowMs, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
+import { noEvidence } from "./evidence.ts";
 import { EventHub } from "./events.ts";
 import type { Asked, Handlers } from "./http.ts";
 import type { Log } from "./log.ts";
+import { pauseFor } from "./pause.ts";
 import { Peer } from "./peers.ts";
 import { SourceRun } from "./source-run.ts";
 import type { MigrationRecord, Store } from "./store.ts";
@@ -68,7 +71,7 @@ export class Agent {
       }
       const peer = this.#peers.get(record.peer);
       if (peer === undefined) continue;
-      const run = await this.#sourceRun(record, peer);
+      const run = this.#sourceRun(record, peer);
       if (!run.finished || record.voidOwed) await run.resume(this.#vms.qemu(record.vm));
     }
     await this.#cleanup();
@@ -86,6 +89,7 @@ export class Agent {
     run: async ({ body }) => this.#run(body),
     vm: ({ params }) => this.#vm(params.name),
     stop: async ({ params }) => this.#stop(params.name),
+    pause: async ({ params, body }) => this.#pause(params.name, body.ms),
     check: async ({ params, body }) => (await this.#check(params.name, body)).report,
     migrate: async ({ params, body }) => this.#migrate(params.name, body),
     migrations: ({ query }) => this.#store.migrations(query.limit).map((record) => this.#view(record)),
@@ -99,6 +103,12 @@ export class Agent {
 
   readonly forPeers: Handlers<PeerTable> = {
     peerHost: async (asked) => (this.#trusted(asked.peer), this.#facts()),
+    peerCheck: async ({ peer, body }) => {
+      this.#trusted(peer);
+      const vmNames = this.#vms.list().map((vm) => vm.name);
+      const { files, bridges } = await missingHere(body.machine);
+      return { facts: await this.#facts(), vmNames, missing: { files: [...files], bridges: [...bridges] } };
+    },
     peerVms: (asked) => (this.#trusted(asked.peer), this.#vms.list()),
     prepare: async (asked) => this.#prepare(asked),
     target: (asked) => this.#target(asked).view(),
@@ -184,12 +194,14 @@ export class Agent {
 
   async #run(machine: MachineSpec): Promise<VmView> {
     const { qemu } = await this.#facts();
-    const missing = missingFiles(machine);
-    if (missing.length > 0)
+    const { files, bridges } = await missingHere(machine);
+    const lacks = [...files, ...bridges.map((bridge) => `bridge ${bridge}`)];
+    if (lacks.length > 0) {
       throw new CodedError("SPEC_INVALID", {
         file: machine.metadata.name,
-        problem: `${missing.join(", ")} does not exist on this host`,
+        problem: `this host has no ${lacks.join(", ")}.`,
       });
+    }
     const started = await this.#vms.start({
       machine,
       accelerator: chooseAccelerator(machine, qemu),
@@ -206,12 +218,21 @@ export class Agent {
     return { ...vm, state: "stopped", pid: null };
   }
 
+  async #pause(name: string, ms: number): Promise<{ pausedAtNs: string; resumedAtNs: string }> {
+    const vm = this.#vm(name);
+    const qemu = this.#vms.qemu(name);
+    if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
+    if (qemu === undefined)
+      throw new CodedError("VM_UNKNOWN", { vm: name, where: `host ${this.config.name} as a running VM` });
+    return pauseFor(qemu.qmp, ms);
+  }
+
   // ---- migrations, source side
 
   async #check(
     name: string,
     request: MigrateRequest,
-  ): Promise<{ report: CheckReport; peer: Peer; facts: HostFacts }> {
+  ): Promise<{ report: CheckReport; peer: Peer; facts: { source: HostFacts; target: HostFacts } }> {
     const vm = this.#vm(name);
     if (vm.owner !== this.config.name) throw new CodedError("VM_ELSEWHERE", { vm: name, host: vm.owner });
     if (request.target === this.config.name) throw new CodedError("SAME_HOST", { host: request.target });
@@ -219,21 +240,22 @@ export class Agent {
     const against = contradictions(request);
     if (against.length > 0) throw new CodedError("USAGE", { problem: against.join(" ") });
     const peer = this.#peer(request.target);
-    const [source, target, targetVms] = await Promise.all([
+    const [source, answer] = await Promise.all([
       this.#facts(),
-      peer.call(peerRoutes.peerHost, { timeoutMs: 10_000 }),
-      peer.call(peerRoutes.peerVms, { timeoutMs: 10_000 }),
+      peer.call(peerRoutes.peerCheck, { body: { machine: vm.machine } }),
     ]);
+    const { facts: target, vmNames: targetVmNames, missing: missingAtTarget } = answer;
+    const { machine, accelerator } = this.#vms.changed(name, {});
     const qemu = this.#vms.qemu(name);
     const found = [
       ...findings({
-        machine: vm.machine,
-        accelerator: this.#vms.changed(name, {}).accelerator,
+        machine,
+        accelerator,
         source,
         target,
         settings: request,
-        targetVmNames: targetVms.map((each) => each.name),
-        vmRuns: qemu !== undefined,
+        targetVmNames,
+        missingAtTarget,
       }),
       ...(qemu === undefined ? [] : await blockers(qemu.qmp)),
     ];
@@ -244,7 +266,7 @@ export class Agent {
       ok: found.every((each) => each.severity !== "blocker"),
       findings: found,
     };
-    return { report, peer, facts: source };
+    return { report, peer, facts: { source, target } };
   }
 
   async #migrate(name: string, request: MigrateRequest): Promise<MigrationView> {
@@ -275,20 +297,22 @@ export class Agent {
       t0Ns: String(t0Ns),
       bootId,
       timeline: [{ atNs: String(t0Ns), what: "accepted" }],
-      extra: { machine: vm.machine, accelerator: vm.accelerator, qemuVersion: facts.qemu.version },
+      origin: {
+        machine: vm.machine,
+        accelerator: vm.accelerator,
+        qemuVersion: facts.source.qemu.version,
+        targetQemuVersion: facts.target.qemu.version,
+      },
+      evidence: noEvidence,
       state: { phase: "preparing" },
       voidOwed: false,
     };
-    const run = await this.#sourceRun(record, peer, facts.qemu.version);
+    const run = this.#sourceRun(record, peer);
     run.start(qemu);
     return run.view();
   }
 
-  async #sourceRun(
-    record: Extract<MigrationRecord, { side: "source" }>,
-    peer: Peer,
-    qemuVersion?: string,
-  ): Promise<SourceRun> {
+  #sourceRun(record: Extract<MigrationRecord, { side: "source" }>, peer: Peer): SourceRun {
     const run = new SourceRun(
       {
         config: this.config,
@@ -297,7 +321,6 @@ export class Agent {
         vms: this.#vms,
         log: this.#log,
         peer,
-        qemuVersion: qemuVersion ?? String(record.extra["qemuVersion"] ?? ""),
       },
       record,
     );
@@ -372,7 +395,6 @@ export class Agent {
       t0Ns: String(nowNs()),
       bootId,
       timeline: [],
-      extra: {},
       state: { phase: "preparing" },
     };
     const run = this.#targetRun(record);

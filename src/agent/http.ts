@@ -2,6 +2,8 @@
  * The agent's HTTP: routes from api/routes.ts, inputs and answers checked by their schemas, refusals as problem+json.
  * Two listeners of the same making: a unix socket for people on this host, and the mutually authenticated port for peers.
  */
+import type { TLSSocket } from "node:tls";
+
 import swagger from "@fastify/swagger";
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from "fastify";
 import {
@@ -39,7 +41,7 @@ export type Handlers<T extends Record<string, Route>> = {
 export function toProblem(error: CodedError): Problem {
   const { delivered: _, ...details } = error.details;
   return {
-    type: `https://godwit.dev/errors/${error.code}`,
+    type: `urn:godwit:error:${error.code}`,
     title: error.code,
     status: error.status,
     code: error.code,
@@ -141,7 +143,7 @@ export function register<T extends Record<string, Route>>(
 
 function peerName(socket: object): string {
   if (!("getPeerCertificate" in socket)) return "";
-  const certificate = (socket as import("node:tls").TLSSocket).getPeerCertificate();
+  const certificate = (socket as TLSSocket).getPeerCertificate();
   const name: unknown = certificate?.subject?.CN;
   return typeof name === "string" ? name : "";
 }

@@ -2,6 +2,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
+import type { TLSSocket } from "node:tls";
 
 import { localRoutes, peerRoutes } from "../api/routes.ts";
 import { CodedError } from "../std/errors.ts";
@@ -38,7 +39,7 @@ export async function runAgent(configFile: string): Promise<void> {
     rejectUnauthorized: true,
   });
   register(forPeers, peerRoutes, agent.forPeers);
-  forPeers.server.on("tlsClientError", (error: Error, socket: import("node:tls").TLSSocket) => {
+  forPeers.server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
     log.warn(
       { peer: socket.remoteAddress, why: error.message },
       "a peer was refused: no certificate of our CA",

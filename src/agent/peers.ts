@@ -41,6 +41,12 @@ const NEVER_CONNECTED = new Set([
 export const undelivered = (error: unknown): boolean =>
   error instanceof CodedError && error.details["delivered"] === "no";
 
+/** The code of the peer's own refusal, if it gave one. */
+export function peerCode(error: CodedError): string | undefined {
+  const code = error.details["peerCode"];
+  return typeof code === "string" ? code : undefined;
+}
+
 export class Peer {
   readonly name: string;
   readonly #address: PeerAddress;

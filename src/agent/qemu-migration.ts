@@ -1,16 +1,17 @@
 /** QEMU's side of the effects: capabilities, parameters and commands, the same few calls for every technique. */
 import type { MigrateSettings } from "../api/migration.ts";
 import type { Found } from "../migration/source.ts";
+import { mayFetch } from "../qemu/check.ts";
 import type { Qmp } from "../qmp/types.ts";
+import { CodedError } from "../std/errors.ts";
 import { firstPush } from "./push-rate.ts";
 
 /** QEMU's limit for downtime-limit: with a guest that is already paused nothing is left to wait for. */
 const DOWNTIME_LIMIT_MAX_MS = 2_000_000;
-
-export const wantsPostCopy = (settings: MigrateSettings): boolean =>
-  settings.technique === "post-copy" ||
-  settings.technique === "hybrid" ||
-  actions(settings).some((each) => each.do === "post-copy");
+const BREAK_POLL_MS = 20;
+const BREAK_POLLS = 250;
+const RECOVERY_POLL_MS = 100;
+const RECOVERY_POLLS = 150;
 
 const wantsThrottle = (settings: MigrateSettings): boolean =>
   actions(settings).some((each) => each.do === "throttle");
@@ -52,9 +53,9 @@ export async function prepareIncoming(qmp: Qmp, settings: MigrateSettings, tlsDi
   await setCapabilities(qmp, {
     events: true,
     "late-block-activate": true,
-    "postcopy-ram": wantsPostCopy(settings),
+    "postcopy-ram": mayFetch(settings),
   });
-  if (wantsPostCopy(settings)) {
+  if (mayFetch(settings)) {
     // Stall times need a kernel that reports faulting threads; the migration does not.
     await setCapabilities(qmp, { "postcopy-blocktime": true }).catch(() => {});
   }
@@ -80,7 +81,7 @@ export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
     events: true,
     // Without it "completed" only means that the bytes left this process.
     "return-path": true,
-    "postcopy-ram": wantsPostCopy(out.settings),
+    "postcopy-ram": mayFetch(out.settings),
     "auto-converge": wantsThrottle(out.settings),
     "late-block-activate": false,
   });
@@ -117,6 +118,34 @@ export async function pauseForSwitchover(qmp: Qmp): Promise<void> {
   await qmp.execute("stop", {});
   // The guest writes no more: whatever remains goes now, without waiting for an estimate.
   await setDowntime(qmp, DOWNTIME_LIMIT_MAX_MS);
+}
+
+/** Ends the connection of a fetch; the source then waits in postcopy-paused. */
+export async function breakFetch(qmp: Qmp): Promise<void> {
+  const status = async (): Promise<string | undefined> => (await qmp.execute("query-migrate", {})).status;
+  if ((await status()) !== "postcopy-active") return;
+  await qmp.execute("migrate-pause", {}, { outOfBand: true }).catch(() => {}); // it may have broken by itself
+  for (let tries = 0; tries < BREAK_POLLS && (await status()) === "postcopy-active"; tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, BREAK_POLL_MS));
+  }
+}
+
+/** `migrate` with resume answers before it connects, and a failed try leaves no event: so its outcome is polled. */
+export async function awaitRecovery(qmp: Qmp): Promise<void> {
+  for (let tries = 0; tries < RECOVERY_POLLS; tries += 1) {
+    const { status } = await qmp.execute("query-migrate", {});
+    if (status === "postcopy-active" || status === "completed") return;
+    if (status === "postcopy-paused" && tries > 0)
+      throw new CodedError("PEER_UNREACHABLE", {
+        host: "the target's QEMU",
+        why: "it could not be reached again",
+      });
+    await new Promise((resolve) => setTimeout(resolve, RECOVERY_POLL_MS));
+  }
+  throw new CodedError("PEER_STALLED", {
+    host: "the target's QEMU",
+    waited: `${(RECOVERY_POLLS * RECOVERY_POLL_MS) / 1000} s`,
+  });
 }
 
 /** QEMU's own first step and increment (20 and 10 %), under the ceiling the policy names. */

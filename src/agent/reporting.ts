@@ -1,38 +1,12 @@
-/** What the source's agent saw of a migration, gathered while it runs, and the report made of it at the end. */
-import type { MachineSpec } from "../api/machine.ts";
+/** The report of a migration, made at its end from what the source's agent journaled and what the target tells. */
 import { memoryBytes } from "../api/machine.ts";
 import type { TechniqueName } from "../api/migration.ts";
 import type { Correctness, Report } from "../api/report.ts";
 import type { TargetView } from "../api/routes.ts";
 import { assembleReport, type TimelineEvent } from "../migration/report.ts";
-import type { Round } from "../migration/types.ts";
-import type { MigrationInfo } from "../qmp/commands.ts";
-import type { WireCounters } from "./counters.ts";
+import type { Evidence } from "./evidence.ts";
 import type { MigrationRecord, TimelineNote } from "./store.ts";
 import { sourceEnding } from "./views.ts";
-
-/** JSON, journaled with the migration, so that a restarted agent still writes a true report. */
-export interface Evidence {
-  readonly address: string;
-  readonly port: number;
-  readonly rounds: readonly Round[];
-  readonly countersAtStart: WireCounters | undefined;
-  readonly countersAtEnd?: WireCounters | undefined;
-  readonly qemuCpuAtStart: number | undefined;
-  readonly qemuCpuAtEnd?: number;
-  readonly qemuInfo?: MigrationInfo;
-  readonly targetQemu?: string;
-  readonly memoryDigests?: { readonly source: string; readonly target: string };
-}
-
-export const evidenceOf = (record: MigrationRecord): Evidence => ({
-  address: "",
-  port: 0,
-  rounds: [],
-  countersAtStart: undefined,
-  qemuCpuAtStart: undefined,
-  ...(record.extra["evidence"] as Partial<Evidence> | undefined),
-});
 
 type SourceRecord = Extract<MigrationRecord, { side: "source" }>;
 
@@ -43,18 +17,13 @@ const first = (events: readonly TimelineNote[], what: string): string | undefine
 const difference = (end: number | undefined, start: number | undefined): number | null =>
   end === undefined || start === undefined ? null : end - start;
 
-export function writeReport(
-  record: SourceRecord,
-  host: string,
-  evidence: Evidence,
-  target: TargetView | undefined,
-): Report {
+export function writeReport(record: SourceRecord, host: string, target: TargetView | undefined): Report {
   const ending = sourceEnding(record) ?? {
     outcome: "failed" as const,
     code: "INTERNAL",
     reason: "it has no ending",
   };
-  const machine = record.extra["machine"] as MachineSpec;
+  const { origin, evidence } = record;
   const settled = first(record.timeline, "QEMU completed");
   const released = first(record.timeline, "source released");
   const stopped = lastBefore(record.timeline, "guest paused");
@@ -76,11 +45,11 @@ export function writeReport(
     code: ending.code,
     startedAt: record.startedAt,
     environment: {
-      qemu_source: String(record.extra["qemuVersion"] ?? ""),
-      qemu_target: String(record.extra["targetQemuVersion"] ?? ""),
-      accelerator: String(record.extra["accelerator"] ?? ""),
-      ram_bytes: memoryBytes(machine),
-      vcpus: machine.spec.vcpus,
+      qemu_source: origin.qemuVersion,
+      qemu_target: origin.targetQemuVersion,
+      accelerator: origin.accelerator,
+      ram_bytes: memoryBytes(origin.machine),
+      vcpus: origin.machine.spec.vcpus,
       link: {
         shaped: false,
         rate_bytes_per_second: null,
@@ -113,7 +82,9 @@ export function writeReport(
             zeroPages: info.ram.duplicate,
             normalPages: info.ram.normal,
             pageRequests: info.ram["postcopy-requests"],
-            ...(target?.postcopyBlocktimeMs == null ? {} : { blocktimeMs: target.postcopyBlocktimeMs }),
+            ...(typeof target?.postcopyBlocktimeMs === "number"
+              ? { blocktimeMs: target.postcopyBlocktimeMs }
+              : {}),
           },
     counters:
       evidence.countersAtStart === undefined || evidence.countersAtEnd === undefined
@@ -125,9 +96,7 @@ export function writeReport(
     },
     checks: memoryChecks(evidence),
     notes:
-      record.extra["accelerator"] === "tcg"
-        ? ["The guest ran under TCG (emulation): these are not KVM figures."]
-        : [],
+      origin.accelerator === "tcg" ? ["The guest ran under TCG (emulation): these are not KVM figures."] : [],
   });
 }
 

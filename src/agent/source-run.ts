@@ -26,10 +26,12 @@ import type { EventHub } from "./events.ts";
 import { faultPoint } from "./fault.ts";
 import type { Log } from "./log.ts";
 import { memoryDigest } from "./memory-digest.ts";
-import { type Peer, undelivered } from "./peers.ts";
+import { reclaimSource } from "../qemu/reclaim.ts";
+import { type Peer, peerCode, undelivered } from "./peers.ts";
 import * as outgoing from "./qemu-migration.ts";
+import type { Evidence } from "./evidence.ts";
 import { firstPush, nextPush } from "./push-rate.ts";
-import { type Evidence, evidenceOf, writeReport } from "./reporting.ts";
+import { writeReport } from "./reporting.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import { sourceMigrationView } from "./views.ts";
 import type { Vms } from "./vms.ts";
@@ -42,7 +44,6 @@ export interface SourceDeps {
   readonly vms: Vms;
   readonly log: Log;
   readonly peer: Peer;
-  readonly qemuVersion: string;
 }
 type SourceRecord = Extract<MigrationRecord, { side: "source" }>;
 
@@ -51,6 +52,7 @@ const PREPARE_TIMEOUT_MS = 60_000;
 const OFFER_TIMEOUT_MS = 6_000;
 const CONFIRM_PERIOD_MS = 250;
 const VOID_RETRY_MS = 2_000;
+const UNWIND_RETRY_MS = 1_000;
 const VOID_ATTEMPTS_MAX = 30;
 const DIGEST_TIMEOUT_MS = 180_000;
 
@@ -58,7 +60,6 @@ export class SourceRun {
   readonly #deps: SourceDeps;
   readonly #job: Job;
   #record: SourceRecord;
-  #evidence: Evidence;
   #qemu: QemuProcess | undefined;
   #watch: QemuWatch | undefined;
   #progress: Progress | undefined;
@@ -68,6 +69,8 @@ export class SourceRun {
   /** After the switch to post-copy. */
   #push: { readonly bytesPerSecond: number; readonly requests: number; readonly sinceMs: number } | undefined;
   #finished = false;
+  /** What QEMU tells meanwhile is the stand-in's story. */
+  #reclaiming = false;
   /** QMP commands of one migration run in the order they were decided. */
   #control: Promise<void> = Promise.resolve();
   readonly #background = new AbortController();
@@ -76,7 +79,6 @@ export class SourceRun {
     this.#deps = deps;
     this.#record = record;
     this.#job = { settings: record.settings, technique: techniques[record.settings.technique] };
-    this.#evidence = evidenceOf(record);
     this.#finished = isFinal(record.state) && deps.store.report(record.id) !== undefined;
   }
 
@@ -94,11 +96,10 @@ export class SourceRun {
   }
 
   start(qemu: QemuProcess): void {
-    this.#evidence = {
-      ...this.#evidence,
+    this.#saw({
       countersAtStart: this.#counters(),
       qemuCpuAtStart: qemu.cpuSeconds(),
-    };
+    });
     this.#commit(this.#record.state);
     this.#attach(qemu);
     this.#perform({ do: "prepare-target" });
@@ -162,7 +163,7 @@ export class SourceRun {
   }
 
   #commit(state: Source): void {
-    this.#record = { ...this.#record, state, extra: { ...this.#record.extra, evidence: this.#evidence } };
+    this.#record = { ...this.#record, state };
     const { vms, store } = this.#deps;
     const known = vms.record(this.#record.vm);
     const owner = ["handed-over", "fetching", "fetch-paused", "done"].includes(state.phase)
@@ -205,7 +206,7 @@ export class SourceRun {
       case "start-copy":
         return this.#inOrder("start-copy", async () => {
           if (qmp === undefined) return;
-          const { address, port } = this.#evidence;
+          const { address, port } = this.#record.evidence;
           if (this.#watch !== undefined) this.#watch.downtimeLimitMs = effect.downtimeLimitMs;
           const { settings, peer } = this.#record;
           const { downtimeLimitMs } = effect;
@@ -248,7 +249,9 @@ export class SourceRun {
 
   /** A QMP effect that fails ends the copy by its ordinary way out; a dead QEMU tells of itself. */
   #inOrder(name: string, act: () => Promise<void>): void {
-    this.#control = this.#control.then(async () => {
+    const before = this.#control;
+    this.#control = (async () => {
+      await before;
       try {
         await act();
       } catch (error) {
@@ -256,20 +259,29 @@ export class SourceRun {
         this.#note(`${name} failed: ${coded.message}`);
         this.#deps.log.warn({ migration: this.id, effect: name, err: coded }, "an effect failed");
         if (coded.code === "QMP_LOST") return;
+        if (name === "unwind-fetch") return this.#retryUnwind();
         if (name === "start-copy") this.dispatch({ type: "copy-ended", why: coded.message });
       }
-    });
+    })();
+  }
+
+  /** Until it succeeds the guest stays paused here; QEMU may only have been slow. */
+  #retryUnwind(): void {
+    void (async () => {
+      await this.#wait(UNWIND_RETRY_MS);
+      if (this.#record.state.phase === "cancelling") this.#perform({ do: "unwind-fetch" });
+    })();
   }
 
   async #prepareTarget(): Promise<void> {
-    const { vms, config, peer, qemuVersion } = this.#deps;
+    const { vms, config, peer } = this.#deps;
     try {
       const { machine, accelerator } = vms.changed(this.#record.vm, {});
       const body = {
         id: this.id,
         machine,
         source: config.name,
-        sourceQemu: qemuVersion,
+        sourceQemu: this.#record.origin.qemuVersion,
         accelerator,
         settings: this.#record.settings,
       };
@@ -278,13 +290,13 @@ export class SourceRun {
         timeoutMs: PREPARE_TIMEOUT_MS,
         signal: this.#background.signal,
       });
-      this.#evidence = { ...this.#evidence, address: prepared.address, port: prepared.port };
+      this.#saw({ address: prepared.address, port: prepared.port });
       this.dispatch({ type: "target-ready", nowMs: nowMs() });
     } catch (error) {
       const coded = toCodedError(error);
       this.dispatch({
         type: "prepare-failed",
-        code: String(coded.details["peerCode"] ?? coded.code),
+        code: peerCode(coded) ?? coded.code,
         why: coded.message,
       });
     }
@@ -303,7 +315,7 @@ export class SourceRun {
       );
     } catch (error) {
       const coded = toCodedError(error);
-      if (coded.details["peerCode"] === "MIGRATION_UNKNOWN")
+      if (peerCode(coded) === "MIGRATION_UNKNOWN")
         this.dispatch({ type: "target-void", why: "it does not know this migration" });
       else if (undelivered(error)) this.dispatch({ type: "offer-undelivered", why: coded.message });
       else this.dispatch({ type: "offer-unanswered", why: coded.message });
@@ -325,7 +337,7 @@ export class SourceRun {
       this.#deps.peer.call(peerRoutes.digest, { params: { id: this.id }, timeoutMs: DIGEST_TIMEOUT_MS }),
     ]);
     this.#verified = here === there.sha256;
-    this.#evidence = { ...this.#evidence, memoryDigests: { source: here, target: there.sha256 } };
+    this.#saw({ memoryDigests: { source: here, target: there.sha256 } });
     if (this.#verified) return true;
     await this.#voidTarget();
     this.dispatch({ type: "target-void", why: "its copy of the memory differs from the source's" });
@@ -369,7 +381,7 @@ export class SourceRun {
         this.#paidVoid();
         return this.#tellTarget(view, () => {});
       } catch (error) {
-        if (toCodedError(error).details["peerCode"] === "MIGRATION_UNKNOWN") return this.#paidVoid();
+        if (peerCode(toCodedError(error)) === "MIGRATION_UNKNOWN") return this.#paidVoid();
         if (attempt === 0) this.#deps.store.commit(this.#record);
         await this.#wait(VOID_RETRY_MS);
       }
@@ -390,8 +402,9 @@ export class SourceRun {
         params: { id: this.id },
       });
       this.#targetView = view;
-      this.#evidence = { ...this.#evidence, address, port };
+      this.#saw({ address, port });
       await qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
+      await outgoing.awaitRecovery(qmp);
     } catch (error) {
       this.dispatch({ type: "recover-failed", why: toCodedError(error).message });
     }
@@ -412,12 +425,20 @@ export class SourceRun {
 
   /**
    * The device state has left, but the target has promised (or was never asked) to run it: the guest may run here
-   * again. See docs/decisions/0002-post-copy-hand-over.md for why cancelling is safe exactly here.
+   * again. QEMU has no command for that; reclaim.ts finishes the fetch against a stand-in.
    */
   async #unwindFetch(): Promise<void> {
-    const qmp = this.#qemu?.qmp;
-    if (qmp === undefined) return;
-    await qmp.execute("migrate_cancel", {});
+    const qemu = this.#qemu;
+    if (qemu === undefined) return;
+    this.#reclaiming = true;
+    try {
+      await outgoing.breakFetch(qemu.qmp);
+      const { status } = await qemu.qmp.execute("query-migrate", {});
+      if (status === "postcopy-paused") await reclaimSource(qemu.qmp, qemu.handle.dir);
+    } finally {
+      this.#reclaiming = false;
+    }
+    this.dispatch({ type: "copy-ended", why: "the fetch was undone" });
   }
 
   async #resumeGuest(): Promise<void> {
@@ -447,12 +468,11 @@ export class SourceRun {
     } catch {
       cpu = undefined;
     }
-    this.#evidence = {
-      ...this.#evidence,
+    this.#saw({
       countersAtEnd: this.#counters(),
       ...(info === undefined ? {} : { qemuInfo: info }),
       ...(cpu === undefined ? {} : { qemuCpuAtEnd: cpu }),
-    };
+    });
     const view = await this.#deps.peer
       .call(peerRoutes.target, { params: { id: this.id }, timeoutMs: 2_000 })
       .catch(() => undefined);
@@ -463,12 +483,7 @@ export class SourceRun {
     const { state } = this.#record;
     if (state.phase !== "done") await this.#gather();
     try {
-      const document: Report = writeReport(
-        this.#record,
-        this.#deps.config.name,
-        this.#evidence,
-        this.#targetView,
-      );
+      const document: Report = writeReport(this.#record, this.#deps.config.name, this.#targetView);
       this.#commit(state);
       this.#deps.store.putReport(this.id, document);
     } catch (error) {
@@ -489,7 +504,7 @@ export class SourceRun {
       },
       status: (status, atNs) => {
         this.#note(`QEMU ${status}`, atNs);
-        void this.#onStatus(status, qemu);
+        if (!this.#reclaiming) void this.#onStatus(status, qemu);
       },
       sample: (sample, ended, info) => this.#onSample(sample, ended, info),
     });
@@ -518,9 +533,8 @@ export class SourceRun {
 
   #onSample(sample: CopySample, ended: Round | undefined, info: MigrationInfo): void {
     this.#sample = sample;
-    if (ended !== undefined)
-      this.#evidence = { ...this.#evidence, rounds: [...this.#evidence.rounds, ended] };
-    this.#evidence = { ...this.#evidence, qemuInfo: info };
+    if (ended !== undefined) this.#saw({ rounds: [...this.#record.evidence.rounds, ended] });
+    this.#saw({ qemuInfo: info });
     if (this.#record.state.phase === "fetching") this.#pushOn(info);
     this.dispatch({ type: "sample", nowMs: nowMs(), sample, ...(ended === undefined ? {} : { ended }) });
   }
@@ -549,13 +563,17 @@ export class SourceRun {
       startedAtMs,
       ...(sample === undefined
         ? {}
-        : { view: { nowMs: nowMs(), startedAtMs, rounds: this.#evidence.rounds, sample } }),
+        : { view: { nowMs: nowMs(), startedAtMs, rounds: this.#record.evidence.rounds, sample } }),
     });
     this.#deps.hub.publish({ type: "migration", migration: this.view() });
   }
 
   #note(what: string, atNs: bigint = nowNs()): void {
     this.#record = { ...this.#record, timeline: [...this.#record.timeline, { atNs: String(atNs), what }] };
+  }
+
+  #saw(more: Partial<Evidence>): void {
+    this.#record = { ...this.#record, evidence: { ...this.#record.evidence, ...more } };
   }
 
   #counters(): ReturnType<typeof readCounters> {

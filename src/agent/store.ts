@@ -11,6 +11,7 @@ import { type Report, report } from "../api/report.ts";
 import type { Source } from "../migration/source.ts";
 import type { Target } from "../migration/target.ts";
 import type { QemuHandle } from "../qemu/types.ts";
+import type { Evidence } from "./evidence.ts";
 
 export interface VmRecord {
   readonly name: string;
@@ -36,13 +37,21 @@ interface MigrationCommon {
   readonly t0Ns: string;
   readonly bootId: string;
   readonly timeline: readonly TimelineNote[];
-  /** JSON the running side wants back after a restart; opaque here. */
-  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+/** What was known when the migration was accepted; the report needs it after the VM has gone. */
+export interface Origin {
+  readonly machine: MachineSpec;
+  readonly accelerator: "kvm" | "tcg";
+  readonly qemuVersion: string;
+  readonly targetQemuVersion: string;
 }
 export type MigrationRecord = MigrationCommon &
   (
     | {
         readonly side: "source";
+        readonly origin: Origin;
+        readonly evidence: Evidence;
         readonly state: Source;
         /** The target has not yet promised never to run its copy. */ readonly voidOwed: boolean;
       }

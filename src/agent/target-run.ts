@@ -34,6 +34,7 @@ type TargetRecord = Extract<MigrationRecord, { side: "target" }>;
 const HAND_OVER_WAIT_MS = 4_000;
 /** After the device state's arrival was announced QEMU needs a few ms to load it; there is no event for its end. */
 const LOADED_POLL_MS = 2;
+const BREAK_WAIT_MS = 5_000;
 const ANNOUNCE = { initial: 50, max: 550, rounds: 5, step: 100 };
 
 export class TargetRun {
@@ -42,6 +43,7 @@ export class TargetRun {
   #qemu: QemuProcess | undefined;
   #watch: QemuWatch | undefined;
   #completed = false;
+  #fetchBroken = false;
   #blocktimeMs: number | null = null;
   #cpuSeconds: number | null = null;
   readonly #waiters = new Set<() => void>();
@@ -123,21 +125,14 @@ export class TargetRun {
     if (qemu === undefined || this.#record.state.phase !== "running") {
       throw new CodedError("NOTHING_TO_RECOVER", { migration: this.id, phase: this.#record.state.phase });
     }
-    const status = async (): Promise<string | undefined> =>
-      (await qemu.qmp.execute("query-migrate", {}, { outOfBand: false })).status;
-    if ((await status()) === "postcopy-active") {
+    if (!this.#fetchBroken) {
       // The source lost its end; ours may not have noticed.
       await qemu.qmp.execute("migrate-pause", {}, { outOfBand: true }).catch(() => {});
-      await this.#poll(async () => (await status()) === "postcopy-paused", 5_000);
+      await this.#until(() => this.#fetchBroken, BREAK_WAIT_MS);
     }
     const { migration, listen } = this.#deps.config;
     const address = migration.address ?? listen.address;
-    await qemu.qmp.execute(
-      "migrate-recover",
-      { uri: `tcp:${address}:${migration.portMin},to=${migration.portMax}` },
-      { outOfBand: true },
-    );
-    return { address, port: await listeningPort(qemu) };
+    return { address, port: await listenAgain(qemu, address, migration.portMin, migration.portMax) };
   }
 
   view(): TargetView {
@@ -220,6 +215,9 @@ export class TargetRun {
       },
       status: (status, atNs) => {
         this.#note(`QEMU ${status}`, atNs);
+        // A broken fetch may hang QEMU's main loop, so its state is known from events alone (decision 0002).
+        this.#fetchBroken = status === "postcopy-paused";
+        for (const wake of this.#waiters) wake();
         if (status === "completed") void this.#onCompleted(qemu);
         if (status === "postcopy-active") void this.#awaitDeviceState(qemu);
       },
@@ -293,4 +291,25 @@ async function listeningPort(qemu: QemuProcess): Promise<number> {
   if (!Number.isInteger(port))
     throw new CodedError("QMP_PROTOCOL", { problem: "QEMU does not tell on which port it listens" });
   return port;
+}
+
+/** Out of band, and with ports tried one by one: which port QEMU took could only be asked of its main loop. */
+async function listenAgain(
+  qemu: QemuProcess,
+  address: string,
+  portMin: number,
+  portMax: number,
+): Promise<number> {
+  for (let port = portMin; port < portMax; port += 1) {
+    try {
+      await qemu.qmp.execute("migrate-recover", { uri: `tcp:${address}:${port}` }, { outOfBand: true });
+      return port;
+    } catch (error) {
+      if (!/in use/i.test(toCodedError(error).message)) throw error;
+    }
+  }
+  throw new CodedError("PEER_REFUSED", {
+    host: address,
+    why: `no port from ${portMin} to ${portMax} is free`,
+  });
 }

@@ -176,12 +176,14 @@ export class Vms {
         else if (entry.state === "running") this.setState(name, "paused");
       }
     })();
-    void qemu.exited.then(() => {
+    void (async () => {
+      await qemu.exited;
       stream.close();
       if (this.#entries.get(name) !== entry) return;
       entry.qemu = undefined;
+      await qemu.kill(); // its taps and sockets outlive it
       this.setState(name, entry.record.migration === null ? "stopped" : "lost");
-    });
+    })();
     const { running } = await qemu.qmp.execute("query-status", {});
     const waiting = entry.record.owner === this.#config.name ? "paused" : "incoming";
     this.setState(name, running ? "running" : waiting);

@@ -56,6 +56,15 @@ export const localRoutes = {
     status: 200,
     answer: vmView,
   },
+  pause: {
+    method: "POST",
+    path: "/vms/:name/pause",
+    summary: "Pause a VM for a known time and resume it: what observers are calibrated with",
+    params: byName,
+    body: z.strictObject({ ms: z.number().positive().max(10_000) }),
+    status: 200,
+    answer: z.strictObject({ pausedAtNs: z.string().regex(/^\d+$/), resumedAtNs: z.string().regex(/^\d+$/) }),
+  },
   check: {
     method: "POST",
     path: "/vms/:name/check",
@@ -162,6 +171,18 @@ export const peerRoutes = {
     summary: "Facts for the pre-flight check",
     status: 200,
     answer: hostFacts,
+  },
+  peerCheck: {
+    method: "POST",
+    path: "/peer/check",
+    summary: "What this host has and lacks for a machine: facts for the pre-flight check",
+    body: z.strictObject({ machine: machineSpec }),
+    status: 200,
+    answer: z.strictObject({
+      facts: hostFacts,
+      vmNames: z.array(vmName),
+      missing: z.strictObject({ files: z.array(z.string()), bridges: z.array(z.string()) }),
+    }),
   },
   peerVms: {
     method: "GET",

@@ -7,7 +7,7 @@ import { styleText } from "node:util";
 import { ExitCode } from "../std/errors.ts";
 
 export interface Sink {
-  write(text: string): unknown;
+  write(text: string | Uint8Array): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
 }

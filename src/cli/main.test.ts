@@ -87,7 +87,9 @@ describe("which agent is asked", () => {
   };
 
   test("in a lab, the one of the host that owns the VM", async () => {
-    await using a = await FakeAgent.start({ vms: () => [vm("b")] });
+    await using a = await FakeAgent.start({
+      vms: () => [{ ...vm("a"), owner: "b", state: "incoming" }, vm("b")],
+    });
     await using b = await FakeAgent.start({ stop: () => vm("b") });
     const env = lab([
       { name: "a", socket: a.socketPath },

@@ -2,16 +2,14 @@
  * The command line's way in: finds the verb, loads only that, runs it, and turns whatever was thrown into a refusal
  * with an exit code. Verbs are in commands/, one file each, listed in commands/index.ts.
  */
-import { Command, CommanderError } from "commander";
+import { CommanderError } from "commander";
 
 import { CodedError, ExitCode } from "../std/errors.ts";
-import { verbs, type Verb } from "./commands/index.ts";
+import { verbs } from "./commands/index.ts";
 import { Cli, processParts, type CliParts } from "./context.ts";
 import { FORMATS, type Format } from "./output.ts";
 import { showRefusal } from "./problems.ts";
-
-export const VERSION = "0.1.0";
-const EXAMPLE = "\nExample:\n  $ godwit lab up\n  $ godwit list\n  $ godwit migrate db-1 --to b";
+import { buildProgram } from "./program.ts";
 
 /** Runs one command line (without node and script) and answers the exit code. Never throws. */
 export async function main(argv: readonly string[], parts: CliParts = processParts): Promise<number> {
@@ -28,34 +26,6 @@ export async function main(argv: readonly string[], parts: CliParts = processPar
     await showRefusal(cli, asRefusal(error, argv), formatIn(argv));
   }
   return cli.exitCode;
-}
-
-/** The program with every verb named, and those that are needed loaded. */
-export async function buildProgram(cli: Cli, needed: (verb: Verb) => boolean): Promise<Command> {
-  const program = new Command("godwit")
-    .description("Live migration of virtual machines for stock QEMU/KVM.")
-    .version(VERSION, "-V, --version", "print the version")
-    .option("--no-color", "no colour; NO_COLOR in the environment does the same")
-    .addHelpText("after", EXAMPLE);
-  for (const verb of verbs) {
-    const command = needed(verb) ? await verb.load(cli) : new Command(verb.name);
-    // One text for a verb, in the list and in its own help.
-    program.addCommand(command.description(verb.summary), { hidden: verb.hidden === true });
-  }
-  configure(program, cli);
-  return program;
-}
-
-/** Settings are not inherited by commands made elsewhere. */
-function configure(command: Command, cli: Cli): void {
-  command.exitOverride().configureOutput({
-    writeOut: (text) => cli.stdout.write(text),
-    // Refusals are shown in one place, below; what commander writes by itself is said there again.
-    writeErr: () => undefined,
-    getOutHelpWidth: () => cli.stdout.columns ?? 100,
-    getErrHelpWidth: () => cli.stderr.columns ?? 100,
-  });
-  for (const sub of command.commands) configure(sub, cli);
 }
 
 function asRefusal(error: unknown, argv: readonly string[]): unknown {

@@ -7,7 +7,7 @@ import { block, display, line, LINE_INTERVAL_MS } from "./progress.ts";
 
 function shownBy(tty: boolean, columns = 80): { readonly cli: Cli; text: () => string } {
   let text = "";
-  const stderr = { write: (more: string) => (text += more), isTTY: tty, columns };
+  const stderr = { write: (more: string | Uint8Array) => (text += more as string), isTTY: tty, columns };
   return { cli: new Cli({ ...processParts, stderr, env: { NO_COLOR: "1" } }), text: () => text };
 }
 

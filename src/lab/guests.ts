@@ -1,10 +1,10 @@
 /** Guests of a lab: starts one on a host and watches it from then on; ends it wherever it is now. */
 import { connectAgent } from "../api/client.ts";
-import { machineSpec } from "../api/machine.ts";
+import { type MachineSpec, machineSpec } from "../api/machine.ts";
 import { CodedError } from "../std/errors.ts";
 import { ensureGuest } from "./guest/image.ts";
 import { USER_NETWORK, guestMachine } from "./guest/spec.ts";
-import { isWorkloadName, workloadNames } from "./guest/workloads.ts";
+import { guestPorts, isWorkloadName, workloadNames } from "./guest/workloads.ts";
 import { GUESTS_MAX, GUEST_BRIDGE, clientAddress, guestAddress, guestMac } from "./names.ts";
 import { clientUp, namespaceDown, namespacesOf } from "./network.ts";
 import { waitForEcho } from "./observe/client-place.ts";
@@ -15,6 +15,13 @@ import { type LabGuest, type LabState, changeLab, guestOf, hostOf, loadLab } fro
 const READY_DEADLINE_MS = 90_000;
 const RUN_TIMEOUT_MS = 60_000;
 const PREFIX = 24;
+/** Without root, guests of one host share its address; none of the services' ports meet at this distance. */
+const PORTS_APART = 100;
+const SERVICES = [
+  { protocol: "udp", port: guestPorts.echo },
+  { protocol: "tcp", port: guestPorts.writer },
+  { protocol: "tcp", port: guestPorts.redis },
+] as const;
 
 export interface GuestRequest extends ObserverSettings {
   readonly name: string;
@@ -36,6 +43,7 @@ export async function runGuest(lab: LabState, request: GuestRequest): Promise<La
     });
   }
   const files = await ensureGuest();
+  await forgetEnded(lab, request.name);
   const guest = reserve(lab, request);
   try {
     if (guest.client.netns !== null && guest.number > 0) await clientUp(lab.id, lab.subnet, guest.number);
@@ -52,7 +60,10 @@ export async function runGuest(lab: LabState, request: GuestRequest): Promise<La
       bridge: lab.rootless ? USER_NETWORK : GUEST_BRIDGE,
       files,
     });
-    await connectAgent(host.socket).run({ body: machineSpec.parse(machine), timeoutMs: RUN_TIMEOUT_MS });
+    await connectAgent(host.socket).run({
+      body: reachable(machine, guest, lab.rootless),
+      timeoutMs: RUN_TIMEOUT_MS,
+    });
     const deadlineMs = request.readyDeadlineMs ?? READY_DEADLINE_MS;
     if (!(await waitForEcho(guest, deadlineMs))) {
       throw new CodedError("TOOL_FAILED", {
@@ -65,6 +76,37 @@ export async function runGuest(lab: LabState, request: GuestRequest): Promise<La
     await stopGuest(lab, guest.name).catch(() => undefined);
     throw error;
   }
+}
+
+/** Behind QEMU's own NAT a guest is reached by forwards only. */
+function reachable(machine: MachineSpec, guest: LabGuest, rootless: boolean): MachineSpec {
+  if (!rootless) return machine;
+  const forward = SERVICES.map(({ protocol, port }) => ({
+    protocol,
+    hostPort: port + guest.portOffset,
+    guestPort: port,
+  }));
+  const { spec } = machine;
+  return machineSpec.parse({
+    ...machine,
+    spec: { ...spec, nics: spec.nics.map((nic) => ({ ...nic, forward })) },
+  });
+}
+
+/** A guest that was ended past the lab, or died, must not keep its name. */
+async function forgetEnded(lab: LabState, name: string): Promise<void> {
+  if (!loadLab(lab.name).guests.some((one) => one.name === name)) return;
+  if ((await holders(lab, name)).length === 0) await stopGuest(lab, name);
+}
+
+/** Sockets of the agents that have a VM of this name, in whatever state. */
+async function holders(lab: LabState, name: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const { socket } of lab.hosts) {
+    const vms = await connectAgent(socket).vms({ query: { scope: "host" } });
+    if (vms.some((vm) => vm.name === name)) found.push(socket);
+  }
+  return found;
 }
 
 /** Takes the next free number, in the record, before anything is started with it. */
@@ -99,6 +141,7 @@ function freshGuest(lab: LabState, request: GuestRequest, number: number): LabGu
     client: own
       ? { netns: `${lab.client.netns ?? ""}${number}`, address: clientAddress(lab.subnet, number) }
       : lab.client,
+    portOffset: lab.rootless ? number * PORTS_APART : 0,
     reachableAt: lab.rootless
       ? [address, ...lab.hosts.map((host) => host.address).filter((one) => one !== address)]
       : [address],
@@ -110,10 +153,8 @@ function freshGuest(lab: LabState, request: GuestRequest, number: number): LabGu
 export async function stopGuest(lab: LabState, name: string): Promise<void> {
   const guest = guestOf(loadLab(lab.name), name);
   await stopObserver(lab, guest);
-  for (const host of lab.hosts) {
-    const agent = connectAgent(host.socket);
-    const vms = await agent.vms({ query: { scope: "host" } });
-    if (vms.some((vm) => vm.name === name)) await agent.stop({ params: { name }, timeoutMs: RUN_TIMEOUT_MS });
+  for (const socket of await holders(lab, name)) {
+    await connectAgent(socket).stop({ params: { name }, timeoutMs: RUN_TIMEOUT_MS });
   }
   const { netns } = guest.client;
   if (guest.number > 0 && netns !== null && (await namespacesOf(lab.id)).includes(netns)) {

@@ -39,6 +39,8 @@ const labGuest = z.strictObject({
   client: labClient,
   /** Where it can be reached: its own address, or without root the places where its ports may be forwarded. */
   reachableAt: z.array(z.string()).min(1),
+  /** Added to the guest's ports there; 0 where it has its own address. */
+  portOffset: z.int().nonnegative(),
   observer: z
     .strictObject({
       folder: z.string(),

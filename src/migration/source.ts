@@ -459,9 +459,11 @@ function whileFetchPaused(state: In<"fetch-paused">, event: SourceEvent): Step {
 function whileCancelling(state: In<"cancelling">, event: SourceEvent): Step {
   const settle = (next: In<"cancelling">): Step =>
     next.copyEnded && next.guestRuns ? stay({ phase: "aborted", ...next.ending }) : stay(next);
+  const wanted = (next: In<"cancelling">): Step =>
+    next.copyEnded && !next.guestRuns ? go(next, { do: "resume-guest" }) : settle(next);
   switch (event.type) {
     case "copy-ended":
-      return next(state, { ...state, copyEnded: true });
+      return wanted({ ...state, copyEnded: true });
     case "guest-running":
       return settle({ ...state, guestRuns: true });
     case "guest-paused":
@@ -483,14 +485,10 @@ function whileCancelling(state: In<"cancelling">, event: SourceEvent): Step {
       if (event.found.copy === "active") return go(state, { do: "cancel-copy" });
       if (event.found.copy === "fetching" || event.found.copy === "fetch-broken")
         return go(state, { do: "unwind-fetch" });
-      return next(state, { ...state, copyEnded: true, guestRuns: event.found.guestRuns });
+      return wanted({ ...state, copyEnded: true, guestRuns: event.found.guestRuns });
     }
     default:
       return stay(state);
-  }
-  function next(_: Source, wanted: In<"cancelling">): Step {
-    if (wanted.copyEnded && !wanted.guestRuns) return go(wanted, { do: "resume-guest" });
-    return settle(wanted);
   }
 }
 

@@ -80,7 +80,7 @@ describe("qemuArgs", () => {
       -device
       virtio-net-pci,id=nic0,netdev=net0,mac=52:54:00:00:00:01,romfile=,bus=pcie.0,addr=0x04
       -netdev
-      user,id=net1,restrict=on,hostfwd=tcp:10.1.0.1:6379-:6379,hostfwd=udp:10.1.0.1:7001-:7000
+      user,id=net1,hostfwd=tcp:10.1.0.1:6379-:6379,hostfwd=udp:10.1.0.1:7001-:7000
       -device
       virtio-net-pci,id=nic1,netdev=net1,mac=52:54:00:00:00:02,romfile=,bus=pcie.0,addr=0x05
       -chardev

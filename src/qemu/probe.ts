@@ -11,6 +11,7 @@ import { CodedError } from "../std/errors.ts";
 import { qmpArgs } from "./args.ts";
 import { launch, logTail } from "./launch.ts";
 import type { QemuFacts } from "./types.ts";
+import { isSupported } from "./version.ts";
 
 export const DEFAULT_BINARY = "qemu-system-x86_64";
 const PROBE_TIMEOUT_MS = 20_000;
@@ -57,12 +58,6 @@ export function postCopyBlocker(
     }
   });
 }
-
-export const OLDEST_QEMU = { major: 7, minor: 2 } as const;
-
-export const isSupported = (version: { readonly major: number; readonly minor: number }): boolean =>
-  version.major > OLDEST_QEMU.major ||
-  (version.major === OLDEST_QEMU.major && version.minor >= OLDEST_QEMU.minor);
 
 export interface HostVirtualisation {
   /** /dev/kvm opens for reading and writing. */

@@ -48,8 +48,10 @@ export async function removeTaps(names: readonly string[]): Promise<void> {
   }
 }
 
+export const bridgeExists = (name: string): Promise<boolean> => linkExists(name, "type", "bridge");
+
 async function requireBridge(bridge: string): Promise<void> {
-  if (await linkExists(bridge, "type", "bridge")) return;
+  if (await bridgeExists(bridge)) return;
   const command = `connecting a NIC to the bridge ${bridge}`;
   throw new CodedError("TOOL_FAILED", { command, why: "this host has no bridge of that name" });
 }

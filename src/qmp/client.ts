@@ -128,7 +128,6 @@ class QmpClient implements Qmp {
         // QMP specification, "Command responses": clients drop replies with an id they do not know.
         const pending = typeof message.id === "number" ? this.#pending.get(message.id) : undefined;
         if (pending === undefined) return;
-        this.#pending.delete(message.id as number);
         if (message.kind === "reply") return pending.resolve(message.value);
         const { qmpClass, desc } = message;
         pending.reject(new CodedError("QMP_REFUSED", { command: pending.command, qmpClass, desc }));

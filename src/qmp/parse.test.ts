@@ -70,7 +70,9 @@ describe("QmpReader", () => {
     const reader = new QmpReader(16);
     expect([...reader.push(Buffer.from('{"return":1}'))]).toEqual([]);
     expect([...reader.push(Buffer.from("\r\n"))]).toEqual([{ kind: "reply", id: undefined, value: 1 }]);
-    expect(() => [...reader.push(Buffer.alloc(17, 0x20))]).toThrow("longer than 16 bytes");
+    expect([...reader.push(Buffer.alloc(16, 0x20))]).toEqual([]);
+    expect(() => [...reader.push(Buffer.alloc(1, 0x20))]).toThrow("longer than 16 bytes");
+    expect(() => [...new QmpReader(16).push(Buffer.alloc(17, 0x20))]).toThrow("longer than 16 bytes");
   });
 });
 

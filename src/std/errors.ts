@@ -172,6 +172,21 @@ export const catalogue = {
     what: (d) => `This is not QMP: ${s(d, "problem")}`,
     next: () => "See which program owns that socket.",
   },
+  // ---- QEMU's migration stream
+  STREAM_INVALID: {
+    status: 500,
+    exit: ExitCode.failed,
+    what: (d) =>
+      `This is not QEMU's migration stream: at byte ${s(d, "offset")}, expected ${s(d, "expected")}.`,
+    next: () => "See that the QEMU is a stock one, 7.2 or newer; godwit frames shows a recorded stream.",
+  },
+  STREAM_LIMIT: {
+    status: 500,
+    exit: ExitCode.failed,
+    what: (d) =>
+      `The stream asks for too much at byte ${s(d, "offset")}: ${s(d, "value")} ${s(d, "what")}, where ${s(d, "limit")} are allowed.`,
+    next: () => "See what wrote it; a stock QEMU stays far below every limit.",
+  },
   // ---- the other host
   PEER_UNREACHABLE: {
     status: 502,

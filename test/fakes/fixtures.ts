@@ -123,6 +123,7 @@ export const reportOf = (parts: Partial<Report> = {}): Report =>
       vcpus: 1,
       link: { shaped: true, rate_bytes_per_second: 25e6, delay_ms: 1, note: "" },
     },
+    clock: { boot_id: "boot-1", t0_ns: "1000" },
     timeline: [
       { atMs: 0, host: "a", what: "accepted" },
       { atMs: 3021.4, host: "a", what: "STOP" },

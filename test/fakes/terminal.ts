@@ -9,16 +9,24 @@ export class FakeTerminal {
   readonly #env: Record<string, string>;
   readonly #listeners = new Set<() => void>();
 
-  constructor(options: { readonly tty?: boolean; readonly env?: Record<string, string> } = {}) {
+  readonly #typed: string;
+
+  constructor(
+    options: { readonly tty?: boolean; readonly env?: Record<string, string>; readonly typed?: string } = {},
+  ) {
+    this.#typed = options.typed ?? "";
     this.#tty = options.tty ?? false;
     this.#env = options.env ?? {};
   }
 
   run(...argv: readonly string[]): Promise<number> {
+    const typed = this.#typed;
     const parts: CliParts = {
-      stdin: (async function* empty() {})(),
-      stdout: { write: (text) => (this.stdout += text), isTTY: this.#tty, columns: 80 },
-      stderr: { write: (text) => (this.stderr += text), isTTY: this.#tty, columns: 80 },
+      stdin: (async function* stdin() {
+        yield await Promise.resolve(Buffer.from(typed));
+      })(),
+      stdout: { write: (text) => (this.stdout += asText(text)), isTTY: this.#tty, columns: 80 },
+      stderr: { write: (text) => (this.stderr += asText(text)), isTTY: this.#tty, columns: 80 },
       // A home of its own, so that no lab of this machine is found.
       env: { HOME: "/nonexistent", ...this.#env },
       onInterrupt: (listener) => {
@@ -33,3 +41,5 @@ export class FakeTerminal {
     for (const listener of this.#listeners) listener();
   }
 }
+
+const asText = (text: string | Uint8Array): string => Buffer.from(text as Uint8Array).toString();

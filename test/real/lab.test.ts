@@ -156,6 +156,22 @@ describe.runIf(root)("the lab", () => {
     expect(await leftovers("one")).toEqual(nothing);
   });
 
+  it("keeps sockets short when its folder lies deep, and removes the shortcut too", async () => {
+    process.env["GODWIT_LAB_HOME"] = join(home, "deep".repeat(20));
+    try {
+      const lab = await labUp({ name: "one", hosts: ["a"] }, bare);
+      const { shortFolder, folder } = labPlace("one");
+      expect(shortFolder).not.toBe(folder);
+      expect(lab.hosts[0]?.socket.startsWith(`${shortFolder}/`)).toBe(true);
+      expect(existsSync(join(shortFolder, "lab.json"))).toBe(true);
+      await labDown("one");
+      expect(await leftovers("one")).toEqual(nothing);
+    } finally {
+      rmSync(join(home, "deep".repeat(20)), { recursive: true, force: true });
+      process.env["GODWIT_LAB_HOME"] = home;
+    }
+  });
+
   it("leaves nothing when an agent does not start", async () => {
     const failing: LabParts = {
       ...bare,

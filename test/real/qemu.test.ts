@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -5,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { machineSpec, type MachineSpec } from "../../src/api/machine.ts";
+import { postCopyBlocker, probeQemu } from "../../src/qemu/probe.ts";
 import { adoptQemu, findHandle, startQemu } from "../../src/qemu/process.ts";
 import type { QemuProcess, StartOptions } from "../../src/qemu/types.ts";
 
@@ -102,6 +104,31 @@ describe("adoptQemu", () => {
     expect(await adoptQemu(handle)).toBeUndefined();
   });
 
+  it("finds a QEMU whose agent is gone", async () => {
+    const options = {
+      binary: BINARY,
+      machine: tiny(),
+      accelerator: "tcg",
+      dir: join(dir, "vm"),
+      incoming: false,
+      forwardAddress: "127.0.0.1",
+    };
+    const agent = `
+      const { startQemu } = await import(${JSON.stringify(import.meta.resolve("../../src/qemu/process.ts"))});
+      await startQemu(${JSON.stringify(options)});
+      process.kill(process.pid, "SIGKILL");`;
+    const { signal } = spawnSync(process.execPath, ["--input-type=module", "-e", agent], { timeout: 30_000 });
+    expect(signal).toBe("SIGKILL");
+    const handle = await findHandle(options.dir);
+    if (handle === undefined) throw new Error("no handle was written");
+    const vm = await adoptQemu(handle);
+    if (vm === undefined) throw new Error("it did not outlive the agent");
+    started.push(vm);
+    expect(await vm.qmp.execute("query-status", {})).toMatchObject({ running: true });
+    await vm.kill();
+    expect(await adoptQemu(handle)).toBeUndefined();
+  });
+
   it("does not take another process with the same pid for it", async () => {
     const vm = await start();
     expect(
@@ -116,5 +143,55 @@ describe("adoptQemu", () => {
     const again = await adoptQemu(first.handle);
     await again?.qmp.execute("quit", {});
     expect(await again?.exited).toContain("ended");
+  });
+});
+
+describe("probeQemu", () => {
+  it("tells what the binary can do", async () => {
+    const facts = await probeQemu(BINARY);
+    expect(facts.version).toMatch(/^\d+\.\d+\.\d+$/);
+    expect(facts.accelerators).toContain("tcg");
+    expect(facts.machines).toContain("pc-q35-7.2");
+    expect(facts.cpus).toContain("qemu64");
+    expect(facts.capabilities).toEqual(expect.arrayContaining(["postcopy-ram", "return-path", "events"]));
+    expect(await postCopyBlocker(BINARY)).toBe("");
+  });
+
+  it("refuses a binary that is missing or is not QEMU", async () => {
+    await expect(probeQemu("/no/such/qemu")).rejects.toMatchObject({ code: "QEMU_MISSING" });
+    await expect(probeQemu("/bin/false")).rejects.toMatchObject({ code: "QEMU_EXITED" });
+  });
+});
+
+describe.runIf(process.geteuid?.() === 0)("a NIC on a bridge", () => {
+  const BRIDGE = "gwtest0";
+  const links = (): string =>
+    execFileSync("ip", ["-o", "link", "show", "master", BRIDGE], { encoding: "utf8" });
+  beforeEach(() => execFileSync("ip", ["link", "add", BRIDGE, "type", "bridge"]));
+  afterEach(() => execFileSync("ip", ["link", "delete", BRIDGE]));
+
+  it("has a tap there as long as its QEMU lives, also when that was killed by another", async () => {
+    const machine = tiny({ nics: [{ bridge: BRIDGE, mac: "52:54:00:00:00:01" }] });
+    const vm = await start({ machine });
+    const [tap] = vm.handle.taps;
+    expect(links()).toContain(`${tap}:`);
+    await vm.kill();
+    expect(links()).toBe("");
+
+    const second = await start({ machine });
+    process.kill(second.handle.pid, "SIGKILL");
+    await second.exited;
+    expect(links()).toContain(`${tap}:`);
+    expect(await adoptQemu(second.handle)).toBeUndefined();
+    expect(links()).toBe("");
+  });
+
+  it("is refused by name when there is no such bridge, and leaves nothing behind", async () => {
+    const nics = [BRIDGE, "gwnone0"].map((bridge, n) => ({ bridge, mac: `52:54:00:00:00:0${n}` }));
+    await expect(start({ machine: tiny({ nics }) })).rejects.toMatchObject({
+      code: "TOOL_FAILED",
+      message: expect.stringContaining("gwnone0"),
+    });
+    expect(links()).toBe("");
   });
 });

@@ -179,7 +179,7 @@ const stories: Record<string, { technique: TechniqueName; events: readonly Sourc
 function tell(technique: TechniqueName, events: readonly SourceEvent[]): string {
   const job = { settings: migrateSettings.parse({ technique }), technique: techniques[technique] };
   let state: Source = { phase: "preparing" };
-  const lines = [`${technique}`, "", show(state)];
+  const lines: string[] = [technique, "", show(state)];
   for (const event of events) {
     const { state: next, effects } = step(state, event, job);
     lines.push(

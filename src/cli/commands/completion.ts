@@ -17,12 +17,13 @@ export const completeCommand = (cli: Cli): Command =>
     .allowUnknownOption()
     .action(async (words: readonly string[]) => (await completer(cli)).parse([...words]));
 
-/** A program of its own with every verb loaded: the library adds verbs to the one it is given. */
+/** A program of its own with every verb loaded, but for these two: the library brings them itself. */
 async function completer(cli: Cli) {
-  const [{ default: tab }, { buildProgram }] = await Promise.all([
+  const [{ default: tab }, { buildProgram }, { verbs }] = await Promise.all([
     import("@bomb.sh/tab/commander"),
-    import("../main.ts"),
+    import("../program.ts"),
+    import("./index.ts"),
   ]);
-  const program = await buildProgram(cli, (one) => one.name !== "complete" && one.name !== "completion");
-  return tab(program, { completionCommandName: "shell-completion" });
+  const others = verbs.filter(({ name }) => name !== "complete" && name !== "completion");
+  return tab(await buildProgram(cli, () => true, others), { completionCommandName: "completion" });
 }

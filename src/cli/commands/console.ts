@@ -23,7 +23,7 @@ async function join(cli: Cli, path: string, host: string): Promise<void> {
   const socket = await open(path, host);
   cli.say("Connected; Ctrl-] leaves.");
   cli.stdin.setRawMode?.(true);
-  socket.on("data", (bytes: Buffer) => cli.stdout.write(bytes.toString("latin1")));
+  socket.on("data", (bytes: Buffer) => cli.stdout.write(bytes));
   const closed = new Promise<void>((resolve) => {
     socket.on("close", () => resolve());
     socket.on("error", () => resolve());

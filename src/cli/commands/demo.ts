@@ -20,11 +20,7 @@ interface Flags extends OutputFlags {
 
 const LAB = "demo";
 const VM = "redis";
-const MOVES: readonly { readonly technique: TechniqueName; readonly from: string; readonly to: string }[] = [
-  { technique: "pre-copy", from: "a", to: "b" },
-  { technique: "post-copy", from: "b", to: "a" },
-  { technique: "hybrid", from: "a", to: "b" },
-];
+const MOVES: readonly TechniqueName[] = ["pre-copy", "post-copy", "hybrid"];
 
 export const demoCommand = (cli: Cli): Command =>
   withOutput(verb("demo", "", "godwit demo", "godwit demo -o json"))
@@ -54,12 +50,15 @@ async function runMoves(cli: Cli, flags: Flags): Promise<Report[]> {
     await runGuest(lab, { name: VM, host: "a", workload: "redis" });
     await settle(interrupted.signal);
     const reports: Report[] = [];
-    for (const [index, move] of MOVES.entries()) {
-      cli.say(`\nMove ${index + 1} of ${MOVES.length}: ${move.technique}, ${move.from} → ${move.to}`);
-      const socket = lab.hosts.find((host) => host.name === move.from)?.socket ?? "";
-      reports.push(await moveOnce(cli, socket, move));
-      if (interrupted.signal.aborted)
-        throw new CodedError("USAGE", { problem: "Interrupted.", next: "Nothing is left behind." });
+    let [here, there] = lab.hosts;
+    for (const [index, technique] of MOVES.entries()) {
+      if (here === undefined || there === undefined) break;
+      cli.say(`\nMove ${index + 1} of ${MOVES.length}: ${technique}, ${here.name} → ${there.name}`);
+      const report = await moveOnce(cli, here.socket, technique, there.name);
+      if (interrupted.signal.aborted) throw interruption();
+      if (report === undefined) continue;
+      reports.push(report);
+      if (report.outcome === "done") [here, there] = [there, here];
     }
     cli.say("");
     return reports;
@@ -70,15 +69,29 @@ async function runMoves(cli: Cli, flags: Flags): Promise<Report[]> {
   }
 }
 
-async function moveOnce(cli: Cli, socket: string, move: (typeof MOVES)[number]): Promise<Report> {
+const interruption = (): CodedError =>
+  new CodedError("USAGE", { problem: "Interrupted.", next: "Nothing is left behind." });
+
+/** Undefined: this machine cannot do that technique, and it was said why. */
+async function moveOnce(
+  cli: Cli,
+  socket: string,
+  technique: TechniqueName,
+  target: string,
+): Promise<Report | undefined> {
+  const client = connectAgent(socket);
+  const params = { name: VM };
+  const body = migrateRequest.parse({ target, technique });
+  const { findings } = await client.check({ params, body });
+  const blockers = findings.filter((finding) => finding.severity === "blocker");
+  for (const blocker of blockers) cli.say(`Not possible here: ${blocker.what} → ${blocker.next}`);
+  if (blockers.length > 0) return undefined;
+
   const { followToEnd } = await import("../follow.ts");
   const { attachObservations } = await import("../observations.ts");
   const { endSentence } = await import("../result.ts");
-  const client = connectAgent(socket);
-  const body = migrateRequest.parse({ target: move.to, technique: move.technique });
-  const view = await followToEnd(cli, client, () => client.migrate({ params: { name: VM }, body }), "cancel");
-  if (view === undefined)
-    throw new CodedError("USAGE", { problem: "Interrupted.", next: "Nothing is left behind." });
+  const view = await followToEnd(cli, client, () => client.migrate({ params, body }), "cancel");
+  if (view === undefined) throw interruption();
   cli.say(endSentence(view));
   if (view.outcome !== "done") return client.report({ params: { id: view.id } });
   return attachObservations(cli, client, view.id);
@@ -124,7 +137,7 @@ async function table(reports: readonly Report[]): Promise<string> {
   const link = reports[0]?.environment.link;
   const shaped =
     link?.shaped === true
-      ? `a link of ${((link.rate_bytes_per_second ?? 0) * 8) / 1e6} Mbit/s`
+      ? `a link of ${Math.round(((link.rate_bytes_per_second ?? 0) * 8) / 1e6)} Mbit/s`
       : "a link that was not shaped";
   return [
     await renderTable(head, rows, head.slice(2)),

@@ -44,6 +44,7 @@ export function labCommand(print: Print = printToStdout): Command {
     .addCommand(downCommand(print))
     .addCommand(listCommand(print))
     .addCommand(runCommand(print))
+    .addCommand(stopCommand(print))
     .addCommand(calibrateCommand(print));
 }
 
@@ -146,6 +147,17 @@ function runCommand(print: Print): Command {
         );
       },
     );
+}
+
+function stopCommand(print: Print): Command {
+  return withName(verb("stop", "end a guest and its observers, wherever it is now", "godwit lab stop db-1"))
+    .argument("<vm>", "name of the VM")
+    .action(async (vm: string, flags: Common) => {
+      const { stopGuest } = await import("../../lab/guests.ts");
+      const { loadLab } = await import("../../lab/state.ts");
+      await stopGuest(loadLab(flags.name), vm);
+      await print(flags.output, { stopped: vm }, () => `${vm} is ended.`);
+    });
 }
 
 /** `key=value`; whole numbers become numbers, everything else stays text with its unit. */

@@ -22,9 +22,12 @@ function program(guest: LabGuest, file: string, args: readonly string[], timeout
   return run(command, rest, { timeoutMs: timeoutMs * attempts + START_MS });
 }
 
+const port = (guest: LabGuest, service: keyof typeof guestPorts): string =>
+  String(guestPorts[service] + guest.portOffset);
+
 /** @returns whether the guest's echo answered before the deadline. */
 export async function waitForEcho(guest: LabGuest, deadlineMs: number): Promise<boolean> {
-  const args = [String(deadlineMs), String(guestPorts.echo), ...guest.reachableAt];
+  const args = [String(deadlineMs), port(guest, "echo"), ...guest.reachableAt];
   return program(guest, "wait-echo.ts", args, deadlineMs).then(
     () => true,
     () => false,
@@ -36,7 +39,7 @@ export type ReadBack = z.infer<typeof readBack>;
 
 /** Asks the guest's Redis for every write it acknowledged. */
 export async function readWritesBack(guest: LabGuest, log: string): Promise<ReadBack> {
-  const args = [log, String(READ_BACK_TIMEOUT_MS), String(guestPorts.redis), ...guest.reachableAt];
+  const args = [log, String(READ_BACK_TIMEOUT_MS), port(guest, "redis"), ...guest.reachableAt];
   return readBack.parse(JSON.parse(await program(guest, "redis-check.ts", args, READ_BACK_TIMEOUT_MS)));
 }
 
@@ -50,6 +53,6 @@ export type Verified = z.infer<typeof verified>;
 
 /** Asks the guest's memory writer to compare every page with what it wrote there. */
 export async function verifyWriter(guest: LabGuest): Promise<Verified> {
-  const args = ["verify", String(VERIFY_TIMEOUT_MS), String(guestPorts.writer), ...guest.reachableAt];
+  const args = ["verify", String(VERIFY_TIMEOUT_MS), port(guest, "writer"), ...guest.reachableAt];
   return verified.parse(JSON.parse(await program(guest, "ask-line.ts", args, VERIFY_TIMEOUT_MS)));
 }

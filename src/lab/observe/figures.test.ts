@@ -14,6 +14,7 @@ import {
   percentile,
   proberStallMs,
   ticksGoneBack,
+  without,
 } from "./figures.ts";
 
 /** Answers of a prober with 1 ms period whose guest answers nothing between two times. */
@@ -137,7 +138,7 @@ describe("guest downtime", () => {
 });
 
 describe("disruption", () => {
-  const baseline = { fromMs: -10_000, toMs: 0 };
+  const baseline = [{ fromMs: -10_000, toMs: 0 }];
   const observed = { fromMs: 0, toMs: 20_000 };
 
   it("is nothing when nothing happened", () => {
@@ -194,7 +195,7 @@ describe("disruption", () => {
   });
 
   it("does not judge by a baseline of less than a second, nor by a silent one", () => {
-    expect(disruption(operations(-900, 5000, []), { fromMs: -900, toMs: 0 }, window, 0)).toBeNull();
+    expect(disruption(operations(-900, 5000, []), [{ fromMs: -900, toMs: 0 }], window, 0)).toBeNull();
     expect(disruption(operations(0, 5000, []), baseline, window, 0)).toBeNull();
   });
 
@@ -205,12 +206,42 @@ describe("disruption", () => {
   });
 });
 
+describe("a baseline with an earlier migration in it", () => {
+  const span = { fromMs: -10_000, toMs: 0 };
+  const edge = fc.integer({ min: -12_000, max: 2000 });
+
+  it("leaves exactly the time that is in no cut", () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(edge, fc.nat(4000))), edge, (cuts, probe) => {
+        const spans = cuts.map(([fromMs, ms]) => ({ fromMs, toMs: fromMs + ms }));
+        const left = without(span, spans);
+        const isIn = (one: { fromMs: number; toMs: number }) => probe >= one.fromMs && probe < one.toMs;
+        expect(left.filter(isIn).length).toBe(isIn(span) && !spans.some(isIn) ? 1 : 0);
+      }),
+    );
+  });
+
+  it("does not let that migration's pause hide the next one's", () => {
+    const log = operations(-10_000, 6000, [
+      [-6000, -5000],
+      [1000, 1020],
+    ]);
+    const clean = without(span, [{ fromMs: -6100, toMs: -4000 }]);
+    const observed = { fromMs: 0, toMs: 6000 };
+    expect(disruption(log, [span], observed, 2000)?.sumMs).toBe(0);
+    expect(disruption(log, clean, observed, 2000)).toMatchObject({
+      sumMs: WINDOW_MS,
+      baselineFalsePositive: 0,
+    });
+  });
+});
+
 describe("degradation", () => {
   it("is the share of operations that were not done", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 10 }), (kept) => {
         const log = operations(-5000, 5000, []).filter(({ dueMs }) => dueMs < 0 || (dueMs / 5) % 10 < kept);
-        expect(degradation(log, { fromMs: 0, toMs: 5000 }, { fromMs: -5000, toMs: 0 })).toBeCloseTo(
+        expect(degradation(log, { fromMs: 0, toMs: 5000 }, [{ fromMs: -5000, toMs: 0 }])).toBeCloseTo(
           1 - kept / 10,
           6,
         );
@@ -219,8 +250,8 @@ describe("degradation", () => {
   });
 
   it("is unknown without a base", () => {
-    expect(degradation(operations(0, 5000, []), window, { fromMs: -5000, toMs: 0 })).toBeNull();
-    expect(degradation(operations(-5000, 5000, []), window, { fromMs: 0, toMs: 0 })).toBeNull();
+    expect(degradation(operations(0, 5000, []), window, [{ fromMs: -5000, toMs: 0 }])).toBeNull();
+    expect(degradation(operations(-5000, 5000, []), window, [{ fromMs: 0, toMs: 0 }])).toBeNull();
   });
 });
 

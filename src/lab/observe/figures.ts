@@ -5,14 +5,34 @@
  * Which interval each figure uses:
  * - client downtime and guest downtime: every gap that overlaps the window, counted whole, also where it reaches
  *   beyond the window. A gap that has no end in the log counts to the window's end: then it is a lower bound.
- * - disruption: windows of 100 ms from t0 to the end of the log's window, judged against [baseline).
- * - degradation: all of the window against all of the base window.
+ * - disruption: windows of 100 ms from t0 to the end of the log's window, judged against those of the baseline.
+ * - degradation: all of the window against all of the base.
+ * Baseline and base are lists of spans: an earlier migration of the same guest is cut out of them.
  */
 
 export interface Span {
   readonly fromMs: number;
   readonly toMs: number;
 }
+
+/** What is left of a span when others are cut out of it. */
+export function without(span: Span, cut: readonly Span[]): Span[] {
+  let left = [span];
+  for (const { fromMs, toMs } of cut) {
+    left = left.flatMap((part) => [
+      { fromMs: part.fromMs, toMs: Math.min(part.toMs, fromMs) },
+      { fromMs: Math.max(part.fromMs, toMs), toMs: part.toMs },
+    ]);
+    left = left.filter((part) => part.toMs > part.fromMs);
+  }
+  return left;
+}
+
+export const lengthMs = (spans: readonly Span[]): number =>
+  spans.reduce((total, { fromMs, toMs }) => total + Math.max(0, toMs - fromMs), 0);
+
+const within = (ms: number, spans: readonly Span[]): boolean =>
+  spans.some(({ fromMs, toMs }) => ms >= fromMs && ms < toMs);
 
 /** One answered probe. */
 export interface Answer {
@@ -185,20 +205,18 @@ export function percentile(values: readonly number[], share: number): number {
  */
 export function disruption(
   operations: readonly Operation[],
-  baseline: Span,
+  baseline: readonly Span[],
   observed: Span,
   settledMs: number,
 ): Disruption | null {
-  const base = windows(operations, baseline);
+  const base = baseline.flatMap((span) => windows(operations, span));
   const usual = percentile(
     base.map((window) => window.done),
     0.5,
   );
   if (base.length < BASELINE_WINDOWS_MIN || usual === 0) return null;
   const baseP99Ms = percentile(
-    operations
-      .filter(({ doneMs }) => doneMs >= baseline.fromMs && doneMs < baseline.toMs)
-      .map(({ dueMs, doneMs }) => doneMs - dueMs),
+    operations.filter(({ doneMs }) => within(doneMs, baseline)).map(({ dueMs, doneMs }) => doneMs - dueMs),
     0.99,
   );
   const latencyMaxMs = Math.max(baseP99Ms * LATENCY_FACTOR, baseP99Ms + LATENCY_STEP_MS);
@@ -235,11 +253,14 @@ export function disruption(
 }
 
 /** 1 - throughput in the window / throughput in the base; negative when it went better. Null without a base. */
-export function degradation(operations: readonly Operation[], window: Span, base: Span): number | null {
-  const perMs = (span: Span): number =>
-    operations.filter(({ doneMs }) => doneMs >= span.fromMs && doneMs < span.toMs).length /
-    (span.toMs - span.fromMs);
-  if (!(window.toMs > window.fromMs) || !(base.toMs > base.fromMs)) return null;
+export function degradation(
+  operations: readonly Operation[],
+  window: Span,
+  base: readonly Span[],
+): number | null {
+  const perMs = (spans: readonly Span[]): number =>
+    operations.filter(({ doneMs }) => within(doneMs, spans)).length / lengthMs(spans);
+  if (lengthMs([window]) === 0 || lengthMs(base) === 0) return null;
   const usual = perMs(base);
-  return usual === 0 ? null : 1 - perMs(window) / usual;
+  return usual === 0 ? null : 1 - perMs([window]) / usual;
 }

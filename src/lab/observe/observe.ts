@@ -19,12 +19,15 @@ import {
   degradation,
   disruption,
   guestDowntime,
+  lengthMs,
   lostProbes,
   proberStallMs,
   ticksGoneBack,
+  without,
 } from "./figures.ts";
 import { logFiles } from "./processes.ts";
-import { type Record3, newestNs, readRecords } from "./records.ts";
+import { observedBefore, rememberObserved } from "./observed.ts";
+import { type Record3, msAfter, newestNs, readRecords } from "./records.ts";
 
 /** Both as metrics are defined; shorter ones are named in the observation's notes. */
 export const BASELINE_MS = 60_000;
@@ -56,6 +59,7 @@ export async function observe(lab: LabState, vm: string, window: ObservedWindow)
   const tailMs = window.tailMs ?? TAIL_MS;
   await logsReach(observer.folder, window.t6Ns + BigInt(Math.round(tailMs * 1e6)), window.signal);
   const logs = readLogs(guest, observer, window, tailMs);
+  rememberObserved(observer.folder, window.t0Ns, window.t6Ns + BigInt(Math.round(tailMs * 1e6)));
   const figures = judge(logs, observer.periodMs, observer.tickMs);
   const correctness = await judgeCorrectness(guest, observer.folder, logs.beacons);
   return {
@@ -83,8 +87,8 @@ async function logsReach(folder: string, endNs: bigint, signal?: AbortSignal): P
 
 export interface Logs {
   readonly window: Span;
-  readonly baseline: Span;
-  readonly base: Span;
+  readonly baseline: readonly Span[];
+  readonly base: readonly Span[];
   readonly paired: boolean;
   readonly settledMs: number;
   readonly answers: readonly Answer[];
@@ -106,7 +110,7 @@ function readLogs(
   const { t0Ns, t6Ns } = window;
   const ms = (value: number): bigint => BigInt(Math.round(value * 1e6));
   const files = logFiles(observer.folder);
-  const settledMs = Number(t6Ns - t0Ns) / 1e6;
+  const settledMs = msAfter(t6Ns, t0Ns);
   const toMs = settledMs + tailMs;
   const read = (file: string, fromNs: bigint, untilNs: bigint): Record3[] =>
     readRecords(file, fromNs, untilNs, t0Ns);
@@ -118,17 +122,21 @@ function readLogs(
   const baseFromNs = window.pairedBase?.fromNs ?? t0Ns - lengthNs;
   const baseToNs = window.pairedBase?.toNs ?? t0Ns;
   const earliestNs = baselineFromNs < baseFromNs ? baselineFromNs : baseFromNs;
-  const operations = read(operationsFile, earliestNs, t0Ns + ms(toMs)).map(asOperation);
+  const endNs = t0Ns + ms(toMs);
+  const latestNs = baseToNs > endNs ? baseToNs : endNs;
+  const operations = read(operationsFile, earliestNs, latestNs).map(asOperation);
   const firstMs = (operations[0]?.doneMs ?? 0) + WARM_UP_MS;
-  const notBefore = (fromNs: bigint): number => Math.max(Number(fromNs - t0Ns) / 1e6, firstMs);
+  const earlier = observedBefore(observer.folder, t0Ns);
+  const clean = (fromNs: bigint, toNs: bigint): Span[] =>
+    without({ fromMs: Math.max(msAfter(fromNs, t0Ns), firstMs), toMs: msAfter(toNs, t0Ns) }, earlier);
   return {
     window: { fromMs: 0, toMs },
-    baseline: { fromMs: Math.min(0, notBefore(baselineFromNs)), toMs: 0 },
-    base: { fromMs: notBefore(baseFromNs), toMs: Number(baseToNs - t0Ns) / 1e6 },
+    baseline: clean(baselineFromNs, t0Ns),
+    base: clean(baseFromNs, baseToNs),
     paired: window.pairedBase !== undefined,
     settledMs,
-    answers: read(files.probe, t0Ns, t0Ns + ms(toMs)).map(asAnswer),
-    beacons: observer.beacon ? read(files.beacon, t0Ns, t0Ns + ms(toMs)).map(asBeacon) : [],
+    answers: read(files.probe, t0Ns, endNs).map(asAnswer),
+    beacons: observer.beacon ? read(files.beacon, t0Ns, endNs).map(asBeacon) : [],
     operations,
     operationsAre,
   };
@@ -167,7 +175,7 @@ function observationFigures(figures: Figures): Omit<Observation, "observer" | "n
   };
 }
 
-const seconds = (span: Span): string => `${((span.toMs - span.fromMs) / 1000).toFixed(1)} s`;
+const seconds = (...spans: readonly Span[]): string => `${(lengthMs(spans) / 1000).toFixed(1)} s`;
 
 function notesOf(logs: Logs, figures: Figures, rootless: boolean): string[] {
   const notes = [
@@ -192,7 +200,7 @@ function notesOf(logs: Logs, figures: Figures, rootless: boolean): string[] {
   notes.push(disruptionNote(logs, figures.disruption));
   if (!logs.paired) {
     notes.push(
-      `Degradation compares with ${seconds(logs.base)} just before t0 of the same run, not with a paired run.`,
+      `Degradation compares with ${seconds(...logs.base)} just before t0 of the same run, not with a paired run.`,
     );
   }
   return notes;
@@ -201,10 +209,10 @@ function notesOf(logs: Logs, figures: Figures, rootless: boolean): string[] {
 function disruptionNote(logs: Logs, found: Disruption | null): string {
   const by = logs.operationsAre === "writes" ? "acknowledged writes" : "answered probes";
   if (found === null) {
-    return `Disruption is not known: the baseline of ${by} before t0 is too short (${seconds(logs.baseline)}).`;
+    return `Disruption is not known: the baseline of ${by} before t0 is too short (${seconds(...logs.baseline)}).`;
   }
   return (
-    `Disruption by ${by} in windows of 100 ms against ${seconds(logs.baseline)} before t0; severity ` +
+    `Disruption by ${by} in windows of 100 ms against ${seconds(...logs.baseline)} before t0; severity ` +
     `${found.lostServiceSeconds.toFixed(2)} lost seconds of service; degraded windows in the baseline itself: ` +
     `${(found.baselineFalsePositive * 100).toFixed(1)} %` +
     `${found.stillDisrupted ? "; the window ended before two clean seconds" : ""}.`

@@ -64,7 +64,7 @@ export async function startObserver(
     netns: guest.client.netns,
     command: [
       probe,
-      String(guestPorts.echo),
+      String(guestPorts.echo + guest.portOffset),
       // Port 0 is some free port: nobody's beacon is heard there.
       lab.rootless ? "0" : String(guestPorts.beacon),
       String(PROBE_PERIOD_MS * 1000),
@@ -84,7 +84,7 @@ export async function startObserver(
         logFiles(folder).writes,
         String(settings.writesPerSecond ?? WRITES_PER_SECOND),
         String(lab.rootless ? STALL_ROOTLESS_MS : STALL_MS),
-        String(guestPorts.redis),
+        String(guestPorts.redis + guest.portOffset),
         ...guest.reachableAt,
       ],
       log: join(folder, "redis.log"),

@@ -14,6 +14,9 @@
  * instead of sending them late in a burst; then neighbouring seqs are more than a period apart, which tells the
  * probe's own stall from the guest's (there, seqs are missing).
  *
+ * A request sent to a guest that stands still is often not lost: it waits in a queue (the bridge's, QEMU's) and is
+ * answered late. So an outage shows in the gaps between receivedNs and in receivedNs - sentNs, not only in missing seqs.
+ *
  * sentNs is read just before the send. receivedNs is the kernel's stamp of the packet, so a late receiver does not
  * look like a late answer. The kernel stamps in CLOCK_REALTIME; the difference of the two clocks is sampled at each
  * record, so a step of the wall clock can harm only what was in the socket's queue at that moment, and such a stamp

@@ -1,0 +1,34 @@
+/**
+ * Kernels over 4 KiB pages. All pages live in one shared WebAssembly memory; positions are byte offsets in it, aligned
+ * to 16. No kernel allocates. Implemented in kernels.as.ts (AssemblyScript, SIMD), checked against slow twins.
+ */
+export const PAGE_BYTES = 4096;
+
+export interface Kernels {
+  readonly memory: WebAssembly.Memory;
+  /** View of the whole memory; made once, the memory never grows. */
+  readonly bytes: Uint8Array;
+  isZero(page: number): boolean;
+  equal(one: number, other: number): boolean;
+  copy(from: number, to: number): void;
+  /** 64-bit hash for finding candidates only; a match is always verified. Low and high halves. */
+  hash(page: number): bigint;
+  /**
+   * XOR run-length delta that turns `base` into `page`. Writes at most `limit` bytes at `out` and returns how many; 0
+   * when it would not fit: the delta is not worth it.
+   */
+  deltaEncode(base: number, page: number, out: number, limit: number): number;
+  /** Rebuilds the page at `out` from `base` and a delta of `length` bytes. False for a delta no encoder makes. */
+  deltaDecode(base: number, delta: number, length: number, out: number): boolean;
+  /**
+   * Similarity features: writes `FEATURES` u32 at `out`, hashes of fixed 64-byte blocks at pseudo-random places
+   * (Gupta et al., Difference Engine, OSDI 2008). Pages that share one are worth a delta.
+   */
+  features(page: number, out: number): void;
+  /** MECOM's class (Jin et al., CLUSTER 2009): 0 mostly zero bytes, 1 high word similarity, 2 low. */
+  wordClass(page: number): 0 | 1 | 2;
+  /** 128-bit digest over `count` consecutive pages, to check that what was restored is what was sent. */
+  digest(pages: number, count: number, out: number): void;
+}
+
+export const FEATURES = 4;

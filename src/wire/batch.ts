@@ -173,7 +173,7 @@ export class BatchParts {
   }
 
   #readOps(column: ColumnReader): void {
-    for (let index = 0; index < this.pages; ) {
+    for (let index = 0; index < this.pages;) {
       const byte = column.byte();
       const op = byte % 8;
       const run = Math.floor(byte / 8) + 1;
@@ -190,7 +190,7 @@ export class BatchParts {
   #readPlaces(column: ColumnReader): void {
     let block = -1;
     let expected = 0;
-    for (let index = 0; index < this.pages; ) {
+    for (let index = 0; index < this.pages;) {
       const token = column.uleb();
       const run = Math.floor(token / 2);
       if (token % 2 === 1) {

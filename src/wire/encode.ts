@@ -68,8 +68,6 @@ export class Encoder {
     const features = this.#delta + PAGE_BYTES;
     this.#digest = features + PAGE_BYTES;
     this.#index = new ContentIndex(kernels, store, features);
-    kernels.bytes.fill(0, this.#digest, this.#digest + PAGE_BYTES);
-    this.#index.learnZero(this.#digest);
   }
 
   /**
@@ -163,7 +161,8 @@ export class Encoder {
 
     this.#index.look(original);
     let deltaBytes = own < 0 ? 0 : this.#deltaFrom(own, original, OWN_DELTA_BYTES_MAX);
-    const equal = deltaBytes > 0 && deltaBytes <= OWN_DELTA_BYTES_CHEAP ? -1 : this.#index.findEqual(original);
+    const equal =
+      deltaBytes > 0 && deltaBytes <= OWN_DELTA_BYTES_CHEAP ? -1 : this.#index.findEqual(original);
     if (equal >= 0) return this.#duplicate(block, page, equal);
     if (deltaBytes > 0) {
       this.#appendDelta(deltaBytes);

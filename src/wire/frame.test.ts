@@ -23,7 +23,15 @@ import {
   tryReadFrame,
   type Frame,
 } from "./frame.ts";
-import { encodeHello, HELLO_BYTES, keepsStore, Role, SESSION_BYTES, tryReadHello, type Hello } from "./hello.ts";
+import {
+  encodeHello,
+  HELLO_BYTES,
+  keepsStore,
+  Role,
+  SESSION_BYTES,
+  tryReadHello,
+  type Hello,
+} from "./hello.ts";
 import {
   BATCH_PAGES_MAX,
   FRAME_NUMBER_MAX,

@@ -61,7 +61,8 @@ class SlowKernels implements Kernels {
       at += skip;
       if (count === 0 || read + count > length || at + count > PAGE_BYTES) return false;
       for (let byte = 0; byte < count; byte += 1) {
-        this.bytes[out + at + byte] = (this.bytes[base + at + byte] ?? 0) ^ (this.bytes[delta + read + byte] ?? 0);
+        this.bytes[out + at + byte] =
+          (this.bytes[base + at + byte] ?? 0) ^ (this.bytes[delta + read + byte] ?? 0);
       }
       read += count;
       at += count;
@@ -73,7 +74,9 @@ class SlowKernels implements Kernels {
     const words = new Uint32Array(this.bytes.buffer, out, FEATURES);
     for (const [index, place] of FEATURE_PLACES.entries()) {
       const block = this.bytes.slice(page + place, page + place + FEATURE_BYTES);
-      words[index] = createHash("md5").update(block).digest().readUInt32LE();
+      const word = block.subarray(0, 4);
+      const uniform = block.every((byte, at) => byte === word[at % 4]);
+      words[index] = uniform ? 0 : createHash("md5").update(block).digest().readUInt32LE();
     }
   }
 
@@ -87,7 +90,8 @@ class SlowKernels implements Kernels {
   }
 
   #page(at: number): Uint8Array {
-    if (at % 16 !== 0 || at < 0 || at + PAGE_BYTES > this.bytes.byteLength) throw new RangeError(`page at ${at}`);
+    if (at % 16 !== 0 || at < 0 || at + PAGE_BYTES > this.bytes.byteLength)
+      throw new RangeError(`page at ${at}`);
     return this.bytes.subarray(at, at + PAGE_BYTES);
   }
 

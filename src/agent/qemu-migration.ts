@@ -1,6 +1,6 @@
 /** QEMU's side of the effects: capabilities, parameters and commands, the same few calls for every technique. */
 import type { MigrateSettings } from "../api/migration.ts";
-import type { Found } from "../migration/source.ts";
+import type { Found } from "../migration/source-types.ts";
 import { mayFetch } from "../qemu/check.ts";
 import type { Qmp } from "../qmp/types.ts";
 import { CodedError } from "../std/errors.ts";

@@ -7,14 +7,8 @@ import type { Report } from "../api/report.ts";
 import { peerRoutes, type TargetView } from "../api/routes.ts";
 import { firstPush, nextPush } from "../migration/push-rate.ts";
 import { nextProgress } from "../migration/progress.ts";
-import {
-  isFinal,
-  type Job,
-  type Source,
-  type SourceEffect,
-  type SourceEvent,
-  step,
-} from "../migration/source.ts";
+import { isFinal, step } from "../migration/source.ts";
+import type { Job, Source, SourceEffect, SourceEvent } from "../migration/source-types.ts";
 import { techniques } from "../migration/techniques/index.ts";
 import type { CopySample, Round } from "../migration/types.ts";
 import type { MigrationInfo } from "../qmp/commands.ts";

@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type MachineSpec, machineSpec } from "../api/machine.ts";
 import { type MigrateSettings, migrateSettings } from "../api/migration.ts";
 import { type Report, report } from "../api/report.ts";
-import type { Source } from "../migration/source.ts";
+import type { Source } from "../migration/source-types.ts";
 import type { Target } from "../migration/target.ts";
 import type { QemuHandle } from "../qemu/types.ts";
 import type { Evidence } from "./evidence.ts";

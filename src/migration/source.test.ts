@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 
 import { migrateSettings } from "../api/migration.ts";
-import { type Source, step } from "./source.ts";
+import { step } from "./source.ts";
+import type { Source } from "./source-types.ts";
 import { techniques } from "./techniques/index.ts";
 
 const job = {

@@ -6,14 +6,8 @@
 import { describe, expect, test } from "vitest";
 
 import { migrateSettings } from "../../src/api/migration.ts";
-import {
-  type Found,
-  type Job,
-  type Source,
-  type SourceEffect,
-  type SourceEvent,
-  step,
-} from "../../src/migration/source.ts";
+import { step } from "../../src/migration/source.ts";
+import type { Found, Job, Source, SourceEffect, SourceEvent } from "../../src/migration/source-types.ts";
 import { stepTarget, type Target, type TargetEvent } from "../../src/migration/target.ts";
 import type { Technique } from "../../src/migration/types.ts";
 

@@ -13,7 +13,7 @@ import {
   type TechniqueName,
 } from "../../src/api/migration.ts";
 import { targetView } from "../../src/api/routes.ts";
-import type { Source } from "../../src/migration/source.ts";
+import type { Source } from "../../src/migration/source-types.ts";
 import type { Target } from "../../src/migration/target.ts";
 import { Arena, explainSkip, type Host, HOSTS, isRoot, OneOwnerWatch, otherHost, until } from "./arena.ts";
 

@@ -7,7 +7,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 
 import { migrateSettings, type TechniqueName } from "../../src/api/migration.ts";
-import { type Source, type SourceEvent, step } from "../../src/migration/source.ts";
+import { step } from "../../src/migration/source.ts";
+import type { Source, SourceEvent } from "../../src/migration/source-types.ts";
 import { techniques } from "../../src/migration/techniques/index.ts";
 
 const ready = { type: "target-ready", nowMs: 0 } as const;

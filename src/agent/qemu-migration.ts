@@ -4,7 +4,7 @@ import type { Found } from "../migration/source.ts";
 import { mayFetch } from "../qemu/check.ts";
 import type { Qmp } from "../qmp/types.ts";
 import { CodedError } from "../std/errors.ts";
-import { firstPush } from "./push-rate.ts";
+import { firstPush } from "../migration/push-rate.ts";
 
 /** QEMU's limit for downtime-limit: with a guest that is already paused nothing is left to wait for. */
 const DOWNTIME_LIMIT_MAX_MS = 2_000_000;

@@ -5,6 +5,7 @@
 import type { MigrationView, Progress } from "../api/migration.ts";
 import type { Report } from "../api/report.ts";
 import { peerRoutes, type TargetView } from "../api/routes.ts";
+import { firstPush, nextPush } from "../migration/push-rate.ts";
 import { nextProgress } from "../migration/progress.ts";
 import {
   isFinal,
@@ -30,7 +31,6 @@ import { reclaimSource } from "../qemu/reclaim.ts";
 import { type Peer, peerCode, undelivered } from "./peers.ts";
 import * as outgoing from "./qemu-migration.ts";
 import type { Evidence } from "./evidence.ts";
-import { firstPush, nextPush } from "./push-rate.ts";
 import { writeReport } from "./reporting.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import { sourceMigrationView } from "./views.ts";
@@ -55,6 +55,14 @@ const VOID_RETRY_MS = 2_000;
 const UNWIND_RETRY_MS = 1_000;
 const VOID_ATTEMPTS_MAX = 30;
 const DIGEST_TIMEOUT_MS = 180_000;
+/** The target accepted: by this host's journal too the VM is the target's, until a person takes it back. */
+const OWNED_BY_TARGET: ReadonlySet<Source["phase"]> = new Set([
+  "handed-over",
+  "fetching",
+  "fetch-paused",
+  "needs-person",
+  "done",
+]);
 
 export class SourceRun {
   readonly #deps: SourceDeps;
@@ -116,6 +124,8 @@ export class SourceRun {
     }
     const found = qemu === undefined ? ({ qemu: "gone" } as const) : await outgoing.inspect(qemu.qmp);
     this.dispatch({ type: "restarted", found });
+    // It still waits for a person; who follows it must hear that again.
+    if (this.#record.state.phase === "needs-person") await this.#finish();
   }
 
   cancel(): MigrationView {
@@ -154,6 +164,9 @@ export class SourceRun {
     const before = this.#record.state;
     const { state, effects } = step(before, event, this.#job);
     if (state.phase !== before.phase) this.#note(`source ${state.phase}`);
+    // Journaled with the step: after a crash right here the target is still owed the word.
+    if (effects.some((effect) => effect.do === "void-target"))
+      this.#record = { ...this.#record, voidOwed: true };
     if (journalKey(state) !== journalKey(before)) this.#commit(state);
     else this.#record = { ...this.#record, state };
     this.#publish();
@@ -166,9 +179,7 @@ export class SourceRun {
     this.#record = { ...this.#record, state };
     const { vms, store } = this.#deps;
     const known = vms.record(this.#record.vm);
-    const owner = ["handed-over", "fetching", "fetch-paused", "done"].includes(state.phase)
-      ? this.#record.peer
-      : this.#deps.config.name;
+    const owner = OWNED_BY_TARGET.has(state.phase) ? this.#record.peer : this.#deps.config.name;
     const migration = state.phase === "aborted" ? null : this.id;
     const put =
       known === undefined || (known.owner === owner && known.migration === migration)
@@ -202,7 +213,9 @@ export class SourceRun {
       case "fence-source":
         return void this.#qemu?.kill();
       case "release-source":
-        return void this.#release();
+        return void this.#release().catch((error: unknown) =>
+          this.#deps.log.error({ migration: this.id, err: error }, "the source could not be released"),
+        );
       case "start-copy":
         return this.#inOrder("start-copy", async () => {
           if (qmp === undefined) return;
@@ -348,8 +361,9 @@ export class SourceRun {
     this.#targetView = view;
     switch (view.phase) {
       case "running":
-      case "done":
         return this.dispatch({ type: "target-running" });
+      case "done":
+        return this.dispatch({ type: "target-done" });
       case "accepted":
         return this.dispatch({ type: "target-accepted" });
       case "void":
@@ -395,19 +409,31 @@ export class SourceRun {
 
   async #recoverFetch(afterMs: number): Promise<void> {
     await this.#wait(afterMs);
-    const qmp = this.#qemu?.qmp;
-    if (this.#record.state.phase !== "fetch-paused" || qmp === undefined) return;
+    const qemu = this.#qemu;
+    if (this.#record.state.phase !== "fetch-paused") return;
     try {
+      if (qemu === undefined || !this.#deps.vms.qemu(this.#record.vm))
+        throw new CodedError("QMP_LOST", { command: "migrate" });
       const { address, port, view } = await this.#deps.peer.call(peerRoutes.recoverTarget, {
         params: { id: this.id },
       });
       this.#targetView = view;
       this.#saw({ address, port });
-      await qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
-      await outgoing.awaitRecovery(qmp);
+      await qemu.qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
+      await outgoing.awaitRecovery(qemu.qmp);
     } catch (error) {
-      this.dispatch({ type: "recover-failed", why: toCodedError(error).message });
+      const { message: why, code } = toCodedError(error);
+      // It may refuse because nothing is missing any more, or because its QEMU is gone: then trying on is in vain.
+      const view = await this.#askTarget();
+      if (view?.phase === "done" || view?.phase === "lost") return this.#tellTarget(view, () => {});
+      this.dispatch({ type: code === "QMP_LOST" ? "source-lost" : "recover-failed", why });
     }
+  }
+
+  async #askTarget(): Promise<TargetView | undefined> {
+    return this.#deps.peer
+      .call(peerRoutes.target, { params: { id: this.id }, timeoutMs: 2_000 })
+      .catch(() => undefined);
   }
 
   async #cancelCopy(): Promise<void> {
@@ -473,9 +499,7 @@ export class SourceRun {
       ...(info === undefined ? {} : { qemuInfo: info }),
       ...(cpu === undefined ? {} : { qemuCpuAtEnd: cpu }),
     });
-    const view = await this.#deps.peer
-      .call(peerRoutes.target, { params: { id: this.id }, timeoutMs: 2_000 })
-      .catch(() => undefined);
+    const view = await this.#askTarget();
     if (view !== undefined) this.#targetView = view;
   }
 

@@ -1,6 +1,7 @@
 /**
  * Kernels over 4 KiB pages. All pages live in one shared WebAssembly memory; positions are byte offsets in it, aligned
- * to 16. No kernel allocates. Implemented in kernels.as.ts (AssemblyScript, SIMD), checked against slow twins.
+ * to 16. No kernel allocates, none keeps anything in the memory: it is all the caller's. Implemented in assembly/
+ * (AssemblyScript, SIMD), checked against slow twins.
  */
 export const PAGE_BYTES = 4096;
 
@@ -18,11 +19,15 @@ export interface Kernels {
    * when it would not fit: the delta is not worth it.
    */
   deltaEncode(base: number, page: number, out: number, limit: number): number;
-  /** Rebuilds the page at `out` from `base` and a delta of `length` bytes. False for a delta no encoder makes. */
+  /**
+   * Rebuilds the page at `out` from `base` and a delta of `length` bytes; `out` may be `base`. False for a delta no encoder
+   * makes, and then nothing was written.
+   */
   deltaDecode(base: number, delta: number, length: number, out: number): boolean;
   /**
    * Similarity features: writes `FEATURES` u32 at `out`, hashes of fixed 64-byte blocks at pseudo-random places
-   * (Gupta et al., Difference Engine, OSDI 2008). Pages that share one are worth a delta.
+   * (Gupta et al., Difference Engine, OSDI 2008). Pages that share one, at the same place, are worth a delta. 0 is no
+   * feature: the block is one word over and over.
    */
   features(page: number, out: number): void;
   /** MECOM's class (Jin et al., CLUSTER 2009): 0 mostly zero bytes, 1 high word similarity, 2 low. */

@@ -218,6 +218,26 @@ export const catalogue = {
     what: (d) => `The other side's certificate is not accepted: ${s(d, "why")}`,
     next: () => "Make both hosts' certificates with the same CA: godwit host init.",
   },
+  // ---- between two relays
+  WIRE_VERSION: {
+    status: 502,
+    exit: ExitCode.failed,
+    what: (d) =>
+      `The other relay speaks version ${s(d, "got")} of the wire; this one speaks ${s(d, "want")}.`,
+    next: () => "Install the same version of godwit on both hosts, or migrate without relays: --wire direct.",
+  },
+  WIRE_GARBAGE: {
+    status: 502,
+    exit: ExitCode.failed,
+    what: (d) => `The other relay sent something that no relay sends: ${s(d, "problem")}.`,
+    next: () => "See what listens at that address, and that both hosts run the same version of godwit.",
+  },
+  WIRE_DAMAGED: {
+    status: 502,
+    exit: ExitCode.failed,
+    what: (d) => `What the other relay sent arrived changed: ${s(d, "what")} does not match its check.`,
+    next: () => "Nothing of it was used. Try again; if it happens again, test the memory of both hosts.",
+  },
   // ---- this host
   AGENT_UNREACHABLE: {
     status: 503,

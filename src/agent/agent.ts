@@ -213,7 +213,8 @@ export class Agent {
 
   async #stop(name: string): Promise<VmView> {
     const vm = this.#vm(name);
-    if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
+    if (vm.migration !== null && !(await this.#stoppable(vm.migration)))
+      throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
     await this.#vms.remove(name);
     return { ...vm, state: "stopped", pid: null };
   }
@@ -225,6 +226,14 @@ export class Agent {
     if (qemu === undefined)
       throw new CodedError("VM_UNKNOWN", { vm: name, where: `host ${this.config.name} as a running VM` });
     return pauseFor(qemu.qmp, ms);
+  }
+
+  /** A VM whose migration can only be decided by a person may be given up by one. */
+  async #stoppable(migration: string): Promise<boolean> {
+    const source = this.#sources.get(migration);
+    if (source !== undefined) return source.finished;
+    const target = this.#targets.get(migration);
+    return target === undefined || target.final || (await target.waitsForPages());
   }
 
   // ---- migrations, source side
@@ -450,9 +459,12 @@ export class Agent {
         vm.migration === null
           ? undefined
           : (this.#sources.get(vm.migration) ?? this.#targets.get(vm.migration));
-      const active = run instanceof SourceRun ? !run.finished : run !== undefined && !run.final;
+      // A source that waits for a person may hold the only copy, or pages the target still needs.
+      const waits = run instanceof SourceRun && run.state.phase === "needs-person" && vm.pid !== null;
+      const active = run instanceof SourceRun ? !run.finished || waits : run !== undefined && !run.final;
       if (active) {
-        kept.push(`${vm.name}: migration ${String(vm.migration)} is still under way`);
+        const how = waits ? "needs a person" : "is still under way";
+        kept.push(`${vm.name}: migration ${String(vm.migration)} ${how}`);
       } else if (vm.owner !== this.config.name) {
         await this.#vms.remove(vm.name);
         removed.push(`${vm.name}: left over from ${String(vm.migration)}; it belongs to ${vm.owner}`);

@@ -78,7 +78,12 @@ export class Peer {
     const path = route.path.replaceAll(/:(\w+)/g, (_, key: string) =>
       encodeURIComponent(call.params?.[key] ?? ""),
     );
-    const { status, text } = await this.#send(route.method, path, call);
+    const { status, text } = await this.#send(route.method, path, call).catch((error: unknown) => {
+      // A kept connection of a peer that has restarted since; a plain question may be asked twice.
+      if (route.method === "GET" && error instanceof CodedError && error.details["stale"] === true)
+        return this.#send(route.method, path, call);
+      throw error;
+    });
     let answer: unknown;
     try {
       answer = JSON.parse(text);
@@ -152,7 +157,12 @@ export class Peer {
       });
       sent.on("error", (error: NodeJS.ErrnoException) => {
         const never = !connected || NEVER_CONNECTED.has(error.code ?? "");
-        const details = { host: this.name, why: error.message, delivered: never ? "no" : "maybe" };
+        const details = {
+          host: this.name,
+          why: error.message,
+          delivered: never ? "no" : "maybe",
+          ...(sent.reusedSocket ? { stale: true } : {}),
+        };
         const untrusted = /certificate|CERT|alert|self.signed/i.test(error.message);
         fail(new CodedError(untrusted ? "PEER_UNTRUSTED" : "PEER_UNREACHABLE", details, { cause: error }));
       });

@@ -97,6 +97,8 @@ export class TargetRun {
       status !== "inmigrate" && (this.#completed || info.status?.startsWith("postcopy") === true);
     this.dispatch({ type: "restarted", found: running ? "running" : loaded ? "loaded" : "waiting" });
     if (running && this.#completed) this.dispatch({ type: "complete" });
+    // Post-copy was announced while nobody listened; the end of its loading has no event.
+    if (!loaded && info.status === "postcopy-active") void this.#awaitDeviceState(qemu);
   }
 
   async handOver(): Promise<TargetView> {
@@ -133,6 +135,13 @@ export class TargetRun {
     const { migration, listen } = this.#deps.config;
     const address = migration.address ?? listen.address;
     return { address, port: await listenAgain(qemu, address, migration.portMin, migration.portMax) };
+  }
+
+  /** The guest runs here but its source is gone: it stalls at the first page that is missing. */
+  async waitsForPages(): Promise<boolean> {
+    if (this.#record.state.phase !== "running") return false;
+    const info = await this.#qemu?.qmp.execute("query-migrate", {}).catch(() => undefined);
+    return info === undefined || info.status === "postcopy-paused";
   }
 
   view(): TargetView {
@@ -198,7 +207,9 @@ export class TargetRun {
       }
       case "kill-qemu":
         this.#watch?.close();
-        await vms.remove(this.#record.vm);
+        await vms.remove(this.#record.vm).catch((error: unknown) => {
+          log.error({ migration: this.id, err: error }, "the target's QEMU could not be removed");
+        });
         return;
     }
   }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import type { VmView } from "../api/host.ts";
 import { type MachineSpec, memoryBytes } from "../api/machine.ts";
-import { adoptQemu, startQemu } from "../qemu/process.ts";
+import { adoptQemu, findHandle, startQemu } from "../qemu/process.ts";
 import type { QemuFacts, QemuProcess } from "../qemu/types.ts";
 import { CodedError } from "../std/errors.ts";
 import type { AgentConfig } from "./config.ts";
@@ -15,6 +15,8 @@ interface Entry {
   record: VmRecord;
   qemu: QemuProcess | undefined;
   state: VmView["state"];
+  /** A QEMU that ended by itself leaves its taps; settled when they are gone. */
+  swept?: Promise<void> | undefined;
 }
 
 export interface StartVm {
@@ -40,8 +42,11 @@ export class Vms {
   /** Finds the QEMUs of all recorded VMs again after a restart. */
   async adoptAll(): Promise<void> {
     for (const record of this.#store.vms()) {
-      const qemu = record.handle === null ? undefined : await adoptQemu(record.handle);
-      const entry: Entry = { record, qemu, state: "lost" };
+      // The agent may have died between starting a QEMU and recording it; the QEMU's folder knows it by then.
+      const handle =
+        record.handle ?? (await findHandle(this.dir(record.name, record.migration ?? undefined)));
+      const qemu = handle === undefined ? undefined : await adoptQemu(handle);
+      const entry: Entry = { record: { ...record, handle: handle ?? null }, qemu, state: "lost" };
       this.#entries.set(record.name, entry);
       if (qemu !== undefined) await this.#watch(entry, qemu);
     }
@@ -92,10 +97,11 @@ export class Vms {
     };
     this.#entries.set(name, entry);
     const dir = this.dir(name, options.migration);
+    let qemu: QemuProcess | undefined;
     try {
       this.#store.putVm(record);
       mkdirSync(dir, { recursive: true, mode: 0o700 });
-      const qemu = await startQemu({
+      qemu = await startQemu({
         binary: this.#config.qemu,
         machine: options.machine,
         accelerator: options.accelerator,
@@ -109,7 +115,9 @@ export class Vms {
       await this.#watch(entry, qemu);
       return qemu;
     } catch (error) {
-      this.#entries.delete(name);
+      // Started, but no longer wanted or not recorded: nobody would ever end it.
+      await qemu?.kill();
+      if (this.#entries.get(name) === entry) this.#entries.delete(name);
       try {
         this.#store.dropVm(name);
       } catch {
@@ -158,7 +166,8 @@ export class Vms {
   async remove(name: string): Promise<void> {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
-    await entry.qemu?.kill();
+    entry.swept ??= entry.qemu?.kill();
+    await entry.swept;
     this.#store.dropVm(name);
     this.#entries.delete(name);
     const dir = entry.record.handle?.dir ?? this.dir(name, entry.record.migration ?? undefined);
@@ -181,7 +190,8 @@ export class Vms {
       stream.close();
       if (this.#entries.get(name) !== entry) return;
       entry.qemu = undefined;
-      await qemu.kill(); // its taps and sockets outlive it
+      entry.swept ??= qemu.kill();
+      entry.swept.catch(() => {}); // whoever removes the VM hears of it
       this.setState(name, entry.record.migration === null ? "stopped" : "lost");
     })();
     const { running } = await qemu.qmp.execute("query-status", {});

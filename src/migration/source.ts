@@ -85,6 +85,8 @@ export type SourceEvent =
   | { readonly type: "fetch-resumed" }
   | { readonly type: "target-accepted" }
   | { readonly type: "target-running" }
+  /** It runs the guest and needs nothing of the source any more. */
+  | { readonly type: "target-done" }
   | { readonly type: "target-void"; readonly why: string }
   | { readonly type: "target-lost"; readonly why: string }
   | { readonly type: "offer-due" }
@@ -316,6 +318,8 @@ function whileHandingOver(state: In<"handing-over">, event: SourceEvent): Step {
       return go(handedOver, { do: "confirm-running" });
     case "target-running":
       return running(handedOver);
+    case "target-done":
+      return released();
     case "target-void":
       return targetRefused(state, event.why);
     case "target-lost":
@@ -376,6 +380,8 @@ function whileHandedOver(state: In<"handed-over">, event: SourceEvent): Step {
   switch (event.type) {
     case "target-running":
       return running(state);
+    case "target-done":
+      return released();
     case "target-lost":
       return lostAtTarget(state.way, event.why);
     case "target-void":
@@ -399,7 +405,8 @@ function whileHandedOver(state: In<"handed-over">, event: SourceEvent): Step {
 function whileFetching(state: In<"fetching">, event: SourceEvent): Step {
   switch (event.type) {
     case "copy-completed":
-      return go({ phase: "done" }, { do: "release-source" });
+    case "target-done":
+      return released();
     case "fetch-broken":
       return go({ phase: "fetch-paused", why: event.why, attempts: 1 }, { do: "recover-fetch", afterMs: 0 });
     case "copy-ended":
@@ -424,7 +431,8 @@ function whileFetchPaused(state: In<"fetch-paused">, event: SourceEvent): Step {
     case "fetch-resumed":
       return stay({ phase: "fetching" });
     case "copy-completed":
-      return go({ phase: "done" }, { do: "release-source" });
+    case "target-done":
+      return released();
     case "recover-failed":
     case "fetch-broken":
       if (state.attempts >= RECOVER_ATTEMPTS_MAX) {
@@ -510,6 +518,8 @@ function whileNeedsPerson(state: In<"needs-person">, event: SourceEvent): Step {
       // Lost and found: the target's agent was wrong or came back. Pages still to be fetched stay a person's matter.
       if (!state.canTakeBack) return stay(state);
       return running({ phase: "handed-over", way: "copy", fetchBroken: false, fetched: true });
+    case "target-done":
+      return released();
     case "guest-running":
       return go(state, note("QEMU restarted the guest by itself: stopped, a person decides"), {
         do: "hold-guest",
@@ -602,8 +612,10 @@ function targetRefused(
   return go({ phase: "cancelling", ending, copyEnded: true, guestRuns: false }, { do: "resume-guest" });
 }
 
+const released = (): Step => go({ phase: "done" }, { do: "release-source" });
+
 function running(state: In<"handed-over">): Step {
-  if (state.way === "copy" || state.fetched) return go({ phase: "done" }, { do: "release-source" });
+  if (state.way === "copy" || state.fetched) return released();
   if (state.fetchBroken) {
     return go(
       { phase: "fetch-paused", why: "the connection broke during the hand-over", attempts: 1 },

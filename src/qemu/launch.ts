@@ -56,7 +56,12 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   const { pid } = child;
   // Read at once: the child cannot be collected before this function yields.
   const startTicks = pid === undefined ? undefined : readStat(pid)?.startTicks;
-  if (pid !== undefined && startTicks !== undefined) options.onSpawn?.({ pid, startTicks });
+  try {
+    if (pid !== undefined && startTicks !== undefined) options.onSpawn?.({ pid, startTicks });
+  } catch (error) {
+    child.kill("SIGKILL"); // not recorded (a full disk): nobody would find it again
+    throw error;
+  }
   await spawned.promise;
   if (pid === undefined || startTicks === undefined) throw await exitedError(options, ended);
   try {

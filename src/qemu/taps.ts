@@ -44,7 +44,12 @@ export async function createTaps(machine: MachineSpec, dir: string): Promise<str
 /** Safe to repeat. */
 export async function removeTaps(names: readonly string[]): Promise<void> {
   for (const name of names) {
-    if (await linkExists(name)) await ip("link", "delete", "dev", name);
+    if (!(await linkExists(name))) continue;
+    try {
+      await ip("link", "delete", "dev", name);
+    } catch (error) {
+      if (await linkExists(name)) throw error;
+    }
   }
 }
 

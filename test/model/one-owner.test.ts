@@ -190,7 +190,8 @@ function explore(
     }
     for (const answer of world.answers) {
       const rest = { ...world, answers: without(world.answers, answer) };
-      if (answer === "running" || answer === "done") yield toSource(rest, { type: "target-running" });
+      if (answer === "running") yield toSource(rest, { type: "target-running" });
+      else if (answer === "done") yield toSource(rest, { type: "target-done" });
       else if (answer === "accepted") yield toSource(rest, { type: "target-accepted" });
       else if (answer === "void") yield toSource(rest, { type: "target-void", why: "" });
       else if (answer === "lost") yield toSource(rest, { type: "target-lost", why: "" });

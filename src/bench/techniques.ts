@@ -16,7 +16,8 @@ import type { RunRecord } from "./document.ts";
 import type { Load } from "./loads.ts";
 import { repetitions } from "./order.ts";
 
-const LAB = "bench";
+/** A lab of its own: two campaigns at once must not take each other's down. */
+const LAB = `bench-${process.pid}`;
 const HOSTS = ["a", "b"] as const;
 const VM = "guest";
 
@@ -43,7 +44,6 @@ interface Base {
 /** Makes the lab, runs everything, and takes the lab down again, also after a failure. */
 export async function runCampaign(campaign: Campaign): Promise<void> {
   const { linkBytesPerSecond, loads, signal } = campaign;
-  await labDown(LAB); // what an interrupted campaign left
   try {
     const lab = await labUp({ name: LAB, hosts: [...HOSTS], linkBytesPerSecond });
     for (const load of loads) {

@@ -57,7 +57,7 @@ describe("whatever the copy does", () => {
       const asked = everyAction(settings).flatMap((action) =>
         action.do === "set-downtime" ? [action.downtimeMs] : [],
       );
-      const most = Math.max(0, settings.adaptiveDowntimeCeilingMs ?? 0, ...asked);
+      const most = Math.max(settings.maxDowntimeMs, settings.adaptiveDowntimeCeilingMs ?? 0, ...asked);
       for (const { decision } of answered) {
         if (decision.do === "set-downtime")
           expect(decision.downtimeMs).toBeLessThanOrEqual(Math.max(1, most));
@@ -75,7 +75,7 @@ describe("whatever the copy does", () => {
         const dirtyBytes = view.rounds.at(-1)?.dirtyBytes ?? Infinity;
         const small = dirtyBytes <= (settings.stopRules.remainingBytes ?? -1);
         const pauseMs = expectedPauseMs(outstandingBytes(view), bandwidth(view));
-        expect(small || fitsAllowedPause(view) || pauseMs <= Math.max(...ceilings)).toBe(true);
+        expect(small || fitsAllowedPause(view, settings) || pauseMs <= Math.max(...ceilings)).toBe(true);
       }
     });
   });
@@ -85,7 +85,9 @@ describe("whatever the copy does", () => {
       for (const kind of ["throttle", "set-downtime"] as const) {
         if (kind === "set-downtime" && settings.adaptiveDowntimeCeilingMs !== undefined) continue;
         const items = everyAction(settings).filter((action) => action.do === kind).length;
-        expect(answered.filter(({ decision }) => decision.do === kind).length).toBeLessThanOrEqual(items);
+        // The pause asked for is allowed once more, after the short first one.
+        const most = kind === "set-downtime" ? items + 1 : items;
+        expect(answered.filter(({ decision }) => decision.do === kind).length).toBeLessThanOrEqual(most);
       }
       for (const { before, memory } of answered) {
         expect(memory.nextInitial).toBeGreaterThanOrEqual(before.nextInitial);
@@ -194,13 +196,13 @@ describe("the order of judging", () => {
     const settings = pre({
       policy: {
         initial: [
-          { do: "set-downtime", downtimeMs: 150 },
+          { do: "set-downtime", downtimeMs: 60 },
           { do: "throttle", percentMax: 30 },
           { do: "throttle", percentMax: 40 },
         ],
       },
     });
-    expect(techniques["pre-copy"].opening(settings).downtimeLimitMs).toBe(100);
+    expect(techniques["pre-copy"].opening(settings).downtimeLimitMs).toBe(10);
     const answered = ask(settings, [viewOf([]), viewOf([], {}, 100), viewOf([], {}, 200)]);
     expect(answered.map(({ decision }) => decision.do)).toEqual(["throttle", "throttle", "continue"]);
   });

@@ -6,12 +6,13 @@
  *   2. stop rule (c) at a round's end       → pause: ending well beats every rule below
  *   3. timeout, then stop rules (a), (b)    → last items
  *   4. the technique's own way at a round's end
- *   5. the policy's ladder at a round's end, and its last items when it has run out
+ *   5. a round stalled under the short first pause → the pause asked for is allowed
+ *   6. the policy's ladder at a round's end, and its last items when it has run out
  *
  * Before any last item: what fits the pause already allowed is paused, not given up.
  */
 import { formatDuration } from "../std/units.ts";
-import { fitsAllowedPause } from "./pause.ts";
+import { askedPauseMs, copierPauseMs, fitsAllowedPause, sayMs } from "./pause.ts";
 import { countStalls, initialItem, ladder, lastItem, lastItemDue, timedOut } from "./policy.ts";
 import { enough, smallEnough } from "./stop-rules.ts";
 import type { CopyView, Decided, DeciderMemory, Decision, Fired, Technique } from "./types.ts";
@@ -33,11 +34,27 @@ function settled({ decision, memory }: Decided): Decided {
 }
 
 function lastResort(view: CopyView, settings: MigrateSettings, memory: DeciderMemory): Decided {
-  if (fitsAllowedPause(view)) {
+  if (fitsAllowedPause(view, settings)) {
     const because = `${memory.fired?.because ?? "Copying does not end"}: what is left fits the pause allowed.`;
     return { decision: { do: "pause", because }, memory };
   }
   return lastItem(view, settings, memory);
+}
+
+function allowWhatWasAsked(
+  view: CopyView,
+  settings: MigrateSettings,
+  memory: DeciderMemory,
+): Decision | null {
+  const askedMs = askedPauseMs(settings);
+  const downtimeMs = copierPauseMs(askedMs);
+  if (memory.askedAllowed || memory.stalledRounds === 0 || view.sample.downtimeLimitMs >= downtimeMs)
+    return null;
+  return {
+    do: "set-downtime",
+    downtimeMs,
+    because: `Rounds bring no less any more: the pause asked for, ${sayMs(askedMs)}, is allowed.`,
+  };
 }
 
 function ruleThatFired(view: CopyView, settings: MigrateSettings): Fired | null {
@@ -70,6 +87,9 @@ function judge(view: CopyView, settings: MigrateSettings, before: DeciderMemory,
 
   const own = ownWay(view, settings);
   if (own !== null) return { decision: own, memory };
+
+  const asked = allowWhatWasAsked(view, settings, memory);
+  if (asked !== null) return { decision: asked, memory: { ...memory, askedAllowed: true } };
 
   if (memory.fired === null) {
     const rung = ladder(view, settings, memory);

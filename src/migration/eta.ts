@@ -4,7 +4,7 @@
  * while nothing can honestly be said: before the first reading, without any bandwidth, and when neither the rates nor
  * any rule will end it.
  */
-import { bandwidth, HAND_OVER_MS, sendMs } from "./pause.ts";
+import { allowedPauseMs, bandwidth, HAND_OVER_MS, sendMs } from "./pause.ts";
 import type { CopyView } from "./types.ts";
 import type { MigrateSettings, PhaseName, Progress } from "../api/migration.ts";
 
@@ -115,7 +115,7 @@ function copying(view: CopyView, settings: MigrateSettings): Eta | undefined {
   }
   // A pause up to the adaptive ceiling will be allowed once it is the only way.
   const allowedMs = Math.max(
-    view.sample.downtimeLimitMs,
+    allowedPauseMs(view, settings),
     (settings.adaptiveDowntimeCeilingMs ?? 0) - HAND_OVER_MS,
   );
   const at = (rates: Rates): number | undefined =>

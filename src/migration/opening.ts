@@ -1,14 +1,10 @@
-/**
- * How techniques that copy a running guest begin: the pause asked for, or the one the policy's initial items name.
- */
-import { copierPauseMs } from "./pause.ts";
+/** How techniques that copy a running guest begin: with a short pause allowed, however long a one was asked for. */
+import { askedPauseMs, copierPauseMs, FIRST_PAUSE_MS } from "./pause.ts";
 import type { Opening } from "./types.ts";
 import type { MigrateSettings } from "../api/migration.ts";
 
-export function copyingOpening(settings: MigrateSettings): Opening {
-  let askedMs = settings.maxDowntimeMs;
-  for (const action of settings.policy.initial) {
-    if (action.do === "set-downtime") askedMs = action.downtimeMs;
-  }
-  return { pauseFirst: false, fetchAtOnce: false, downtimeLimitMs: copierPauseMs(askedMs) };
-}
+export const copyingOpening = (settings: MigrateSettings): Opening => ({
+  pauseFirst: false,
+  fetchAtOnce: false,
+  downtimeLimitMs: Math.min(FIRST_PAUSE_MS, copierPauseMs(askedPauseMs(settings))),
+});

@@ -4,6 +4,7 @@
  */
 import { formatDuration } from "../std/units.ts";
 import type { CopyView } from "./types.ts";
+import type { MigrateSettings } from "../api/migration.ts";
 
 /**
  * What a pause holds on top of memory: device state, the answers between the two agents, two journal writes.
@@ -57,9 +58,29 @@ export const sendMs = (bytes: number, bytesPerSecond: number): number =>
 export const expectedPauseMs = (bytes: number, bytesPerSecond: number): number =>
   sendMs(bytes, bytesPerSecond) + HAND_OVER_MS;
 
-/** Whether a pause now stays within what the copier is allowed already. */
-export const fitsAllowedPause = (view: CopyView): boolean =>
-  sendMs(outstandingBytes(view), bandwidth(view)) <= view.sample.downtimeLimitMs;
+/** The pause people asked for: the flag's, or the last one the policy's initial items name. */
+export function askedPauseMs(settings: MigrateSettings): number {
+  let askedMs = settings.maxDowntimeMs;
+  for (const action of settings.policy.initial) {
+    if (action.do === "set-downtime") askedMs = action.downtimeMs;
+  }
+  return askedMs;
+}
+
+/**
+ * What the copier is allowed at first. It switches over as soon as the rest fits, so a pause that is allowed is also
+ * taken: 300 ms asked for became 240 ms of an idle guest. A short first allowance costs a round or two, and is
+ * raised to what was asked for once rounds bring no less.
+ */
+export const FIRST_PAUSE_MS = 20;
+
+/** What the copier may use by the time it matters: its limit now, or what was asked for and is allowed after a stall. */
+export const allowedPauseMs = (view: CopyView, settings: MigrateSettings): number =>
+  Math.max(view.sample.downtimeLimitMs, copierPauseMs(askedPauseMs(settings)));
+
+/** Whether a pause now stays within what is allowed. */
+export const fitsAllowedPause = (view: CopyView, settings: MigrateSettings): boolean =>
+  sendMs(outstandingBytes(view), bandwidth(view)) <= allowedPauseMs(view, settings);
 
 /** A duration for sentences; a link that moves nothing has no finite one. */
 export const sayMs = (ms: number): string => (Number.isFinite(ms) ? formatDuration(ms) : "for ever");

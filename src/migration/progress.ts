@@ -4,7 +4,7 @@
  */
 import { formatBytes, formatDuration, formatRate } from "../std/units.ts";
 import { eta } from "./eta.ts";
-import { bandwidth, sendMs } from "./pause.ts";
+import { allowedPauseMs, bandwidth, sendMs } from "./pause.ts";
 import type { CopyView } from "./types.ts";
 import type { MigrateSettings, PhaseName, Progress } from "../api/migration.ts";
 
@@ -56,9 +56,10 @@ function copyingLimit(view: CopyView, settings: MigrateSettings): string {
   const writes = `guest writes ${formatRate(sample.dirtyBytesPerSecond)}`;
   const slowed = sample.throttlePercent > 0 ? `, its vCPUs slowed down by ${sample.throttlePercent} %` : "";
   const dirtyBytes = view.rounds.at(-1)?.dirtyBytes ?? 0;
-  const tooLong = sendMs(dirtyBytes, moves) > sample.downtimeLimitMs;
+  const allowedMs = allowedPauseMs(view, settings);
+  const tooLong = sendMs(dirtyBytes, moves) > allowedMs;
   if (tooLong && sample.dirtyBytesPerSecond >= moves) {
-    return `The ${writes}${slowed}, ${path}: copying alone cannot end with a pause of ${formatDuration(sample.downtimeLimitMs)}.`;
+    return `The ${writes}${slowed}, ${path}: copying alone cannot end with a pause of ${formatDuration(allowedMs)}.`;
   }
   return `The ${writes}${slowed}, ${path}${capped ? ": the cap limits" : ""}.`;
 }

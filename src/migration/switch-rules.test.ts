@@ -5,26 +5,31 @@ import { anyCopy, MiB, viewOf } from "../../test/deciding/arbitrary.ts";
 import { bandwidth, expectedPauseMs, HAND_OVER_MS } from "./pause.ts";
 import { pauseFromCopyingOn, stallFromFetching, timeToFetch } from "./switch-rules.ts";
 
+/** A pause allowed that nothing here fits. */
+const SHORT = 100;
+
 describe("hybrid switches", () => {
   test("after so many rounds", () => {
-    expect(timeToFetch(viewOf([90]), { when: "after-rounds", rounds: 2 })).toBeNull();
-    expect(timeToFetch(viewOf([90, 80]), { when: "after-rounds", rounds: 2 })).toContain("2 of 2 rounds");
+    expect(timeToFetch(viewOf([90]), { when: "after-rounds", rounds: 2 }, SHORT)).toBeNull();
+    expect(timeToFetch(viewOf([90, 80]), { when: "after-rounds", rounds: 2 }, SHORT)).toContain(
+      "2 of 2 rounds",
+    );
   });
 
   test("when dirty bytes have stopped shrinking, not before", () => {
-    expect(timeToFetch(viewOf([90, 80, 70]), { when: "stalled" })).toBeNull();
-    expect(timeToFetch(viewOf([90, 90, 90]), { when: "stalled" })).toContain("stopped shrinking");
+    expect(timeToFetch(viewOf([90, 80, 70]), { when: "stalled" }, SHORT)).toBeNull();
+    expect(timeToFetch(viewOf([90, 90, 90]), { when: "stalled" }, SHORT)).toContain("stopped shrinking");
   });
 
   test("when fetching stalls for less than copying on would pause", () => {
     const slow = { dirtyBytesPerSecond: 20 * MiB };
-    expect(timeToFetch(viewOf([90, 90, 90], slow), { when: "shorter-stall" })).toContain("expected");
-    expect(timeToFetch(viewOf([150, 100, 50], slow), { when: "shorter-stall" })).toBeNull();
+    expect(timeToFetch(viewOf([90, 90, 90], slow), { when: "shorter-stall" }, SHORT)).toContain("expected");
+    expect(timeToFetch(viewOf([150, 100, 50], slow), { when: "shorter-stall" }, SHORT)).toBeNull();
   });
 
   test("not for a pause that is allowed anyway", () => {
-    const view = viewOf([90, 90, 90], { dirtyBytesPerSecond: 20 * MiB, downtimeLimitMs: 1000 });
-    expect(timeToFetch(view, { when: "shorter-stall" })).toBeNull();
+    const view = viewOf([90, 90, 90], { dirtyBytesPerSecond: 20 * MiB });
+    expect(timeToFetch(view, { when: "shorter-stall" }, 1000)).toBeNull();
   });
 });
 

@@ -48,7 +48,7 @@ export function stallFromFetching(view: CopyView): number {
 }
 
 /** To be asked at a round's end; the reason in words when it is time to fetch. */
-export function timeToFetch(view: CopyView, rule: SwitchRule): string | null {
+export function timeToFetch(view: CopyView, rule: SwitchRule, allowedMs: number): string | null {
   if (rule.when === "after-rounds") {
     if (view.rounds.length < rule.rounds) return null;
     return `${view.rounds.length} of ${rule.rounds} rounds are copied: the guest runs at the target and fetches the rest.`;
@@ -61,6 +61,6 @@ export function timeToFetch(view: CopyView, rule: SwitchRule): string | null {
   const pauseMs = pauseFromCopyingOn(view);
   const stallMs = stallFromFetching(view);
   // A pause that is allowed anyway needs no fetching, which could lose the guest with the link.
-  if (pauseMs - HAND_OVER_MS <= view.sample.downtimeLimitMs || stallMs >= pauseMs) return null;
+  if (pauseMs - HAND_OVER_MS <= allowedMs || stallMs >= pauseMs) return null;
   return `Fetching is expected to stall the guest for ${sayMs(stallMs)}, copying on to pause it for ${sayMs(pauseMs)}.`;
 }

@@ -79,6 +79,8 @@ export interface Fired {
 
 /** What the decider remembers between calls; JSON, so that a journal can hold it. */
 export interface DeciderMemory {
+  /** The pause asked for has been allowed after the short first one. */
+  readonly askedAllowed: boolean;
   /** Rounds whose end has been judged already. */
   readonly judgedRounds: number;
   /** Rounds in a row that brought no new minimum of dirty bytes. */
@@ -102,6 +104,7 @@ export interface Decided {
 }
 
 export const freshMemory: DeciderMemory = {
+  askedAllowed: false,
   judgedRounds: 0,
   stalledRounds: 0,
   leastDirtyBytes: null,

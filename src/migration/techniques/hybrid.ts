@@ -5,6 +5,7 @@
  */
 import { decideWith } from "../decide.ts";
 import { copyingOpening } from "../opening.ts";
+import { allowedPauseMs } from "../pause.ts";
 import { timeToFetch } from "../switch-rules.ts";
 import { adaptDowntime } from "../working-set.ts";
 import type { Technique } from "../types.ts";
@@ -15,7 +16,7 @@ export const hybrid: Technique = {
   needs: ["pause", "pre-copy", "post-copy"],
   opening: copyingOpening,
   decide: decideWith((view, settings) => {
-    const because = timeToFetch(view, settings.switchRule);
+    const because = timeToFetch(view, settings.switchRule, allowedPauseMs(view, settings));
     return because === null ? adaptDowntime(view, settings) : { do: "fetch", because };
   }),
 };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { migrateSettings, TECHNIQUES } from "../../api/migration.ts";
+import { FIRST_PAUSE_MS, HAND_OVER_MS } from "../pause.ts";
 import { capabilitiesNeeded, techniques } from "./index.ts";
 
 describe("the table of techniques", () => {
@@ -16,10 +17,11 @@ describe("the table of techniques", () => {
     expect(openings.map((opening) => opening.fetchAtOnce)).toEqual([false, false, true, false]);
   });
 
-  test("the pause asked for leaves room for the hand-over, and is never below 1 ms", () => {
+  test("copying begins with a short pause allowed, never more than was asked for less the hand-over, never below 1 ms", () => {
     const opened = (maxDowntimeMs: number): number =>
       techniques["pre-copy"].opening(migrateSettings.parse({ maxDowntimeMs })).downtimeLimitMs;
-    expect(opened(300)).toBe(250);
+    expect(opened(300)).toBe(FIRST_PAUSE_MS);
+    expect(opened(60)).toBe(60 - HAND_OVER_MS);
     expect(opened(10)).toBe(1);
   });
 

@@ -79,6 +79,8 @@ export type SourceEvent =
   /** All state was delivered and loaded; this QEMU cannot resume by itself any more. */
   | { readonly type: "copy-completed" }
   | { readonly type: "copy-ended"; readonly why: string }
+  /** QEMU neither ends the broken fetch nor lets the guest run: its pause lasts. */
+  | { readonly type: "copy-stuck"; readonly why: string }
   /** Device state is on its way; memory follows on demand. */
   | { readonly type: "fetch-started" }
   | { readonly type: "fetch-broken"; readonly why: string }
@@ -477,6 +479,12 @@ function whileCancelling(state: In<"cancelling">, event: SourceEvent): Step {
     case "copy-completed":
       // The cancel came too late for QEMU, but nothing was offered: the guest is ours, and paused.
       return go({ ...state, copyEnded: true, guestRuns: false }, { do: "resume-guest" });
+    case "copy-stuck":
+      return stay({
+        phase: "needs-person",
+        reason: `${state.ending.reason}; the guest is paused at the source with all its memory, but QEMU does not let it go: ${event.why}`,
+        canTakeBack: true,
+      });
     case "fetch-started":
       // The cancel crossed the switch to post-copy. Nothing was offered, so it can still be undone.
       return go(state, { do: "unwind-fetch" });

@@ -319,7 +319,11 @@ export class SourceRun {
         timeoutMs: OFFER_TIMEOUT_MS,
       });
       this.#tellTarget(view, () =>
-        this.dispatch({ type: "offer-unanswered", why: `the target is still ${view.phase}` }),
+        this.dispatch({
+          type: "offer-unanswered",
+          why: `the target is still ${view.phase}`,
+          incomplete: true,
+        }),
       );
     } catch (error) {
       const coded = toCodedError(error);

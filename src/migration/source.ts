@@ -94,7 +94,8 @@ export type SourceEvent =
   | { readonly type: "offer-due" }
   /** It provably never arrived. */
   | { readonly type: "offer-undelivered"; readonly why: string }
-  | { readonly type: "offer-unanswered"; readonly why: string }
+  /** `incomplete`: the target answered, after a wait, that it has not loaded everything. */
+  | { readonly type: "offer-unanswered"; readonly why: string; readonly incomplete?: boolean }
   | { readonly type: "source-lost"; readonly why: string }
   | { readonly type: "cancel"; readonly nowMs: number }
   | { readonly type: "recover" }
@@ -344,6 +345,9 @@ function whileHandingOver(state: In<"handing-over">, event: SourceEvent): Step {
       return go(known, later);
     }
     case "offer-unanswered":
+      // Nothing more can come from a QEMU that is gone; the target promises, or it was complete after all.
+      if (state.sourceLost && event.incomplete === true)
+        return go({ ...state, doubt: "arrived" }, { do: "void-target" }, later);
       return go({ ...state, doubt: "arrived" }, later);
     case "cancel":
       if (state.doubt === "none" && !state.sourceLost) return undo(state, cancelled);

@@ -45,6 +45,7 @@ const PREPARE_TIMEOUT_MS = 60_000;
 /** Longer than the target holds the question open, so that a live target always answers. */
 const OFFER_TIMEOUT_MS = 6_000;
 const CONFIRM_PERIOD_MS = 250;
+const FETCH_LOOK_PERIOD_MS = 1_000;
 const VOID_RETRY_MS = 2_000;
 const UNWIND_RETRY_MS = 1_000;
 const VOID_ATTEMPTS_MAX = 30;
@@ -165,6 +166,7 @@ export class SourceRun {
     else this.#record = { ...this.#record, state };
     this.#publish();
     for (const effect of effects) this.#perform(effect);
+    if (state.phase === "fetching" && before.phase !== "fetching") void this.#watchFetch();
     const stuck = state.phase === "needs-person" && before.phase !== "needs-person";
     if ((state.phase === "aborted" && before.phase !== "aborted") || stuck) void this.#finish();
   }
@@ -173,7 +175,11 @@ export class SourceRun {
     this.#record = { ...this.#record, state };
     const { vms, store } = this.#deps;
     const known = vms.record(this.#record.vm);
-    const owner = OWNED_BY_TARGET.has(state.phase) ? this.#record.peer : this.#deps.config.name;
+    // A target that promised never to run it owns nothing, whatever a person still has to decide here.
+    const owner =
+      OWNED_BY_TARGET.has(state.phase) && this.#targetView?.phase !== "void"
+        ? this.#record.peer
+        : this.#deps.config.name;
     const migration = state.phase === "aborted" ? null : this.id;
     const put =
       known === undefined || (known.owner === owner && known.migration === migration)
@@ -318,7 +324,11 @@ export class SourceRun {
         timeoutMs: OFFER_TIMEOUT_MS,
       });
       this.#tellTarget(view, () =>
-        this.dispatch({ type: "offer-unanswered", why: `the target is still ${view.phase}` }),
+        this.dispatch({
+          type: "offer-unanswered",
+          why: `the target is still ${view.phase}`,
+          incomplete: true,
+        }),
       );
     } catch (error) {
       const coded = toCodedError(error);
@@ -378,6 +388,21 @@ export class SourceRun {
         // It accepted; nothing but its own word ends the question.
       }
       await this.#wait(CONFIRM_PERIOD_MS);
+    }
+  }
+
+  /**
+   * QEMU 7.2 waits for ever when the other end dies after the last page was sent. The target's agent knows more; its
+   * "done" counts when this side has not noticed by itself one look later.
+   */
+  async #watchFetch(): Promise<void> {
+    let doneBefore = false;
+    for (;;) {
+      await this.#wait(FETCH_LOOK_PERIOD_MS);
+      if (this.#record.state.phase !== "fetching" || this.#background.signal.aborted) return;
+      const view = await this.#askTarget();
+      if (view?.phase === "lost" || (view?.phase === "done" && doneBefore)) this.#tellTarget(view, () => {});
+      doneBefore = view?.phase === "done";
     }
   }
 

@@ -60,6 +60,9 @@ export function whileHandingOver(state: In<"handing-over">, event: SourceEvent):
       return go(known, later);
     }
     case "offer-unanswered":
+      // Nothing more can come from a QEMU that is gone; the target promises, or it was complete after all.
+      if (state.sourceLost && event.incomplete === true)
+        return go({ ...state, doubt: "arrived" }, { do: "void-target" }, later);
       return go({ ...state, doubt: "arrived" }, later);
     case "cancel":
       if (state.doubt === "none" && !state.sourceLost) return undo(state, cancelled);

@@ -84,7 +84,8 @@ export type SourceEvent =
   | { readonly type: "offer-due" }
   /** It provably never arrived. */
   | { readonly type: "offer-undelivered"; readonly why: string }
-  | { readonly type: "offer-unanswered"; readonly why: string }
+  /** `incomplete`: the target answered, after a wait, that it has not loaded everything. */
+  | { readonly type: "offer-unanswered"; readonly why: string; readonly incomplete?: boolean }
   | { readonly type: "source-lost"; readonly why: string }
   | { readonly type: "cancel"; readonly nowMs: number }
   | { readonly type: "recover" }

@@ -189,7 +189,8 @@ function explore(
       else if (answer === "accepted") yield toSource(rest, { type: "target-accepted" });
       else if (answer === "void") yield toSource(rest, { type: "target-void", why: "" });
       else if (answer === "lost") yield toSource(rest, { type: "target-lost", why: "" });
-      else if (world.s.phase === "handing-over") yield toSource(rest, { type: "offer-unanswered", why: "" });
+      else if (world.s.phase === "handing-over")
+        yield toSource(rest, { type: "offer-unanswered", why: "", incomplete: true });
       else yield rest;
     }
     // ---- the target's agent acts

@@ -29,7 +29,7 @@ export const explainSkip = (file: string): void => {
 const POLL_MS = 15;
 const SETTLE_DEADLINE_MS = 30_000;
 const RUN_DEADLINE_MS = 20_000;
-const GROWTH_WINDOW_MS = 250;
+const GROWTH_WINDOW_MS = 1_500;
 
 /** Polls until the answer is not undefined; says what was waited for when time is over. */
 export async function until<T>(

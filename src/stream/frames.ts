@@ -2,6 +2,7 @@
  * A recorded stream as rows for a reader: one row a record, but pages of one section counted together unless each is
  * wanted. Decides what a row says; how it is shown is the command line's.
  */
+import { packageParts } from "./package.ts";
 import type { ReturnMessage } from "./return-path.ts";
 import type { PlacedRecord, StreamRecord } from "./records.ts";
 import type { BitmapChunk, Command, SectionBegin, Transparent } from "./types.ts";
@@ -81,8 +82,9 @@ export class FrameLister {
         return chunkText(record.chunk);
       case "transparent":
         return transparentText(record.reason);
-      case "header":
       case "package":
+        return packageText(record.bytes);
+      case "header":
       case "opaque":
         return "";
     }
@@ -112,6 +114,12 @@ function commandText(command: Command): string {
     default:
       return command.kind;
   }
+}
+
+function packageText(bytes: Uint8Array): string {
+  const { from, to, ping } = packageParts(bytes);
+  const pinged = ping === undefined ? "" : `ping ${ping}, `;
+  return `postcopy-listen, ${to - from} bytes of device state, ${pinged}postcopy-run`;
 }
 
 function chunkText({ flags, node, bitmap, bits }: BitmapChunk): string {

@@ -18,7 +18,7 @@ const blocks: fc.Arbitrary<RamBlock[]> = fc.uniqueArray(
   fc.record(
     {
       name,
-      usedBytes: fc.integer({ min: 1, max: 0x200_0000 }).map((pages) => pages * PAGE),
+      usedBytes: fc.integer({ min: 1, max: 0x200_0000 }).map((count) => count * PAGE),
       hostPageBytes: fc.constantFrom(0x20_0000, 0x4000_0000),
     },
     { requiredKeys: ["name", "usedBytes"] },

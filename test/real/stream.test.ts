@@ -27,7 +27,7 @@ beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "stream-"));
 });
 afterEach(async () => {
-  for (const step of undo.reverse()) await step();
+  for (const step of undo.toReversed()) await step();
   undo = [];
   rmSync(dir, { recursive: true, force: true });
 });
@@ -75,7 +75,10 @@ async function pair(capabilities: readonly string[]): Promise<{ source: QemuProc
     });
     undo.push(() => vm.kill());
     await vm.qmp.execute("migrate-set-capabilities", {
-      capabilities: ["events", "return-path", ...capabilities].map((capability) => ({ capability, state: true })),
+      capabilities: ["events", "return-path", ...capabilities].map((capability) => ({
+        capability,
+        state: true,
+      })),
     });
     return vm;
   };
@@ -118,7 +121,10 @@ it("a pre-copy", async () => {
   const recording = recorded();
   keep("pre-copy", recording);
   comesBack(recording);
-  expect(readStream(recording.stream).at(-2)).toMatchObject({ kind: "transparent", reason: { kind: "tail" } });
+  expect(readStream(recording.stream).at(-2)).toMatchObject({
+    kind: "transparent",
+    reason: { kind: "tail" },
+  });
   expect(readReturn(recording.back)).toEqual([
     { kind: "pong", value: 1 },
     { kind: "shut", value: 0 },
@@ -152,7 +158,9 @@ it("a post-copy, broken and taken up again", async () => {
   const kinds = readStream(first.stream).map((record) =>
     record.kind === "command" ? record.command.kind : record.kind,
   );
-  expect(kinds).toEqual(expect.arrayContaining(["postcopy-advise", "postcopy-discard", "packaged", "package"]));
+  expect(kinds).toEqual(
+    expect.arrayContaining(["postcopy-advise", "postcopy-discard", "packaged", "package"]),
+  );
 
   const resumed = await recorder(join(dir, "two"), join(dir, "in2"));
   await target.qmp.execute("migrate-recover", { uri: `unix:${join(dir, "in2")}` }, { outOfBand: true });

@@ -7,7 +7,7 @@ import type { Command } from "commander";
 
 import { CodedError } from "../../std/errors.ts";
 import { FrameLister, messageText, type Frame } from "../../stream/frames.ts";
-import { DEVICE_STATE_BYTES_MAX, PACKAGE_BYTES_MAX } from "../../stream/limits.ts";
+import { DEVICE_STATE_BYTES_MAX } from "../../stream/limits.ts";
 import { StreamReader } from "../../stream/records.ts";
 import { ReturnReader } from "../../stream/return-path.ts";
 import { splitDevices } from "../../stream/vmdesc.ts";
@@ -74,7 +74,11 @@ async function contentOf(file: string): Promise<AsyncGenerator<Buffer>> {
     );
   });
   const magic = Buffer.alloc(4);
-  await handle.read(magic, 0, magic.length, 0).finally(() => handle.close());
+  try {
+    await handle.read(magic, 0, magic.length, 0);
+  } finally {
+    await handle.close();
+  }
   const bytes = createReadStream(file, { highWaterMark: CHUNK_BYTES });
   const source = magic.readUInt32LE() === ZSTD_MAGIC ? bytes.pipe(createZstdDecompress()) : bytes;
   return (async function* () {
@@ -103,15 +107,14 @@ async function* records(
       yield* lister.add(placed);
     }
   }
-  yield* devices(Buffer.concat(tail), end - tailBytes);
   yield* lister.end();
+  if (tailBytes <= DEVICE_STATE_BYTES_MAX) yield* devices(Buffer.concat(tail), end - tailBytes);
   if (reader.pendingBytes > 0 || reader.state !== "transparent")
     yield cut(end, reader.pendingBytes, reader.state);
 }
 
-/** Device sections by name, when the stream describes them. */
+/** What the opaque end holds, by name, when the stream describes it. */
 function* devices(tail: Buffer, offset: number): Generator<Frame> {
-  if (tail.length > PACKAGE_BYTES_MAX) return;
   for (const { idstr, instance, from, to, bodyBytes } of splitDevices(tail) ?? []) {
     const detail = `${idstr}${instance === 0 ? "" : ` #${instance}`}, ${bodyBytes} bytes of state`;
     yield { offset: offset + from, bytes: to - from, kind: "device", detail };

@@ -90,7 +90,7 @@ export class StreamReader {
     const consumed = this.#parser.parse(this.#bytes, 0, length);
     this.#restLength = length - consumed;
     if (this.#bytes === this.#rest) {
-      this.#rest.copyWithin(0, consumed, length);
+      if (consumed > 0) this.#rest.copyWithin(0, consumed, length);
     } else if (this.#restLength > 0) {
       this.#keep(this.#restLength);
       this.#rest.set(chunk.subarray(consumed));

@@ -54,6 +54,8 @@ export class StreamReader {
   /** Given and not consumed: less than one unit. */
   #rest: Uint8Array = new Uint8Array();
   #restLength = 0;
+  /** Stream offset behind the last record. */
+  #end = 0;
   // Of the push that runs now: its bytes, and the stream offset of the first.
   #bytes: Uint8Array = new Uint8Array();
   #shift = 0;
@@ -88,7 +90,7 @@ export class StreamReader {
     const consumed = this.#parser.parse(this.#bytes, 0, length);
     this.#restLength = length - consumed;
     if (this.#bytes === this.#rest) {
-      this.#rest.copyWithin(0, consumed, length);
+      if (consumed > 0) this.#rest.copyWithin(0, consumed, length);
     } else if (this.#restLength > 0) {
       this.#keep(this.#restLength);
       this.#rest.set(chunk.subarray(consumed));
@@ -119,6 +121,7 @@ export class StreamReader {
 
   #add(record: StreamRecord, from: number, to: number): void {
     this.#ready.push({ record, offset: this.#shift + from, length: to - from });
+    this.#end = this.#shift + to;
   }
 
   #packageBytes(from: number, to: number, left: number): void {
@@ -134,6 +137,7 @@ export class StreamReader {
     }
     this.#package = [];
     this.#ready.push({ record: { kind: "package", bytes }, offset: this.#packageOffset, length });
+    this.#end = this.#packageOffset + length;
   }
 
   #handler(): StreamHandler {
@@ -160,7 +164,8 @@ export class StreamReader {
       mark: (mark, from, to) => this.#add({ kind: "mark", mark }, from, to),
       bitmapChunk: (chunk, from, to) => this.#add({ kind: "bitmap-chunk", chunk }, from, to),
       sectionEnd: (id, from, to) => this.#add({ kind: "section-end", id }, from, to),
-      transparent: (reason) => this.#add({ kind: "transparent", reason }, 0, 0),
+      transparent: (reason) =>
+        void this.#ready.push({ record: { kind: "transparent", reason }, offset: this.#end, length: 0 }),
       opaque: (from, to) => this.#add({ kind: "opaque", bytes: this.#bytes.slice(from, to) }, from, to),
     };
   }

@@ -55,6 +55,9 @@ export const verbs: readonly Verb[] = [
     (await import("./report.ts")).reportCommand(cli),
   ),
   v("bench", "techniques side by side", async (cli) => (await import("./bench.ts")).benchCommand(cli)),
+  v("frames", "what is in a recorded migration stream", async (cli) =>
+    (await import("./frames.ts")).framesCommand(cli),
+  ),
   v("completion", "a script that completes commands in your shell", async (cli) =>
     (await import("./completion.ts")).completionCommand(cli),
   ),

@@ -172,21 +172,23 @@ describe("a delta", () => {
 
 describe("a hostile delta", () => {
   const base = seeded(3, 256);
-  const header = fc.oneof(
-    fc.uint8Array({ minLength: 2, maxLength: 5 }),
-    fc
-      .tuple(fc.integer({ min: 0, max: 12 }), fc.constantFrom(0, 3, 14, 15))
-      .map(([skip, size]) => Uint8Array.of(skip, size << 4, 1)),
-    fc
-      .tuple(fc.integer({ min: 0, max: 4096 }), fc.integer({ min: 0, max: 65535 }))
-      .map(([skip, length]) =>
-        Uint8Array.of(skip & 0xff, 0xf0 | (skip >> 8), 255, length & 0xff, length >> 8),
-      ),
-  );
-  const bytes = fc.nat(300).map((length) => new Uint8Array(length).fill(3));
-  const crafted = fc
-    .array(fc.tuple(header, bytes), { maxLength: 12 })
-    .map((parts) => Uint8Array.from(parts.flat().flatMap((part) => [...part])));
+  /** Whole runs, in the header's three forms, also where a shorter form or no gap at all would be the encoder's. */
+  const run = fc
+    .record({
+      skip: fc.oneof(fc.nat(6), fc.nat(4095)),
+      length: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 250, max: 300 }), fc.nat(4200)),
+      form: fc.nat(2),
+    })
+    .map(({ skip, length, form }) => {
+      const short = [skip & 0xff, (skip >> 8) | 0xf0];
+      const bytes = Array.from({ length }, () => 3);
+      if (form === 0 && length >= 1 && length <= 15) {
+        return [skip & 0xff, (skip >> 8) | ((length - 1) << 4), ...bytes];
+      }
+      if (form === 1 && length >= 16 && length <= 270) return [...short, length - 16, ...bytes];
+      return [...short, 255, length & 0xff, length >> 8, ...bytes];
+    });
+  const crafted = fc.array(run, { maxLength: 6 }).map((parts) => Uint8Array.from(parts.flat()));
   const damaged = fc.tuple(edits, fc.nat(), fc.integer({ min: 0, max: 255 })).map(([changes, at, value]) => {
     const delta = twins.deltaEncode(base, edited(base, changes));
     delta[at % delta.length] = value;

@@ -78,16 +78,17 @@ export function rateOf(name: LevelName, sample: Sample): number {
   return Math.min(encode, sample.linkBytesPerSecond / Math.max(ratio, 0.01));
 }
 
-/** The cheapest level among the nearly fastest. */
+/** The cheapest level among the nearly fastest; none at all when even the fastest gains nothing to speak of. */
 function bestFor(sample: Sample): LevelName {
   const fastest = Math.max(...LEVELS.map((name) => rateOf(name, sample)));
+  if (fastest < rateOf("off", sample) * GAIN_NEEDED) return "off";
   return LEVELS.find((name) => rateOf(name, sample) >= fastest * LOSS_ALLOWED) ?? "off";
 }
 
 const isWorthChanging = (current: LevelName, wanted: LevelName, sample: Sample): boolean => {
   const gain = rateOf(wanted, sample) / rateOf(current, sample);
   const cheaper = LEVELS.indexOf(wanted) < LEVELS.indexOf(current);
-  return gain >= GAIN_NEEDED || (cheaper && gain >= LOSS_ALLOWED);
+  return gain >= GAIN_NEEDED || (cheaper && (wanted === "off" || gain >= LOSS_ALLOWED));
 };
 
 /** `current` unless the last samples agree on another that is worth it. */

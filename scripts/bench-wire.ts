@@ -1,7 +1,6 @@
 /**
  * Speed of encoder, decoder and frames over classes of pages, on one thread: `node scripts/bench-wire.ts` prints one
- * line per class. The best of several runs, because other work on the machine only ever slows one down. At the end:
- * which codec level the relay would choose on some links, with this encoder's own speed as one core's.
+ * line per class. Processor time of this thread, the median of several runs. At the end: which codec level the relay would choose on some links, with this encoder's own speed as one core's.
  */
 import { createHash } from "node:crypto";
 
@@ -12,8 +11,15 @@ import { ByteQueue } from "../src/wire/byte-queue.ts";
 import { chooseLevelName, SAMPLES_NEEDED } from "../src/wire/choose.ts";
 import { PAGE_CLASSES, noPages, sumOf } from "../src/wire/counters.ts";
 import { Decoder, DECODER_BYTES } from "../src/wire/decode.ts";
-import { batchParts, Encoder, ENCODER_BYTES } from "../src/wire/encode.ts";
-import { encodeFrame, pagesFrame, plain, tryReadFrame, type Sha256 } from "../src/wire/frame.ts";
+import { batchParts, Encoder, ENCODER_BYTES, type EncodedBatch } from "../src/wire/encode.ts";
+import {
+  encodeFrame,
+  FRAME_HEADER_BYTES,
+  pagesFrame,
+  plain,
+  tryReadFrame,
+  type Sha256,
+} from "../src/wire/frame.ts";
 import { encodeHello, Role, tryReadHello } from "../src/wire/hello.ts";
 import { FRAME_PAYLOAD_BYTES_MAX, STORE_SLOTS_DEFAULT, WINDOW_FRAMES } from "../src/wire/limits.ts";
 import { FrameOrder } from "../src/wire/order.ts";
@@ -21,8 +27,15 @@ import { PageStore } from "../src/wire/store.ts";
 
 const PAGES = 16_384;
 const RUNS = 5;
+/** Less cannot be told from nothing. */
+const TICK_MS = 4;
 const SLOTS = STORE_SLOTS_DEFAULT;
 const GUEST_BYTES = PAGES * PAGE_BYTES;
+
+const cpuMs = (): number => {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+};
 
 const sha256: Sha256 = (parts) => {
   const hash = createHash("sha256");
@@ -78,74 +91,69 @@ class Pair {
     this.decoder = new Decoder(receiving, received, 0);
   }
 
-  /** The guest's pages once, as pages of one block. */
+  /** The guest's pages once, as pages of one block; stage by stage, because a thread's time is known to the tick. */
   pass(block: number, phase: Phase): void {
-    this.encodeMs = 0;
-    this.frameMs = 0;
-    this.decodeMs = 0;
-    this.wireBytes = 0;
-    this.counters = noPages();
+    const batches: EncodedBatch[] = [];
     this.encoder.begin(0, phase);
-    let began = performance.now();
+    const began = cpuMs();
     for (let page = 0; page < PAGES; page += 1) {
       this.encoder.add(page * PAGE_BYTES, block, page);
       if (!this.encoder.isFull) continue;
       const batch = this.encoder.take();
-      this.encodeMs += performance.now() - began;
-      if (batch !== undefined) {
-        this.counters = sumOf(this.counters, batch.counters);
-        this.#carry(Buffer.concat(batchParts(batch)), phase);
-      }
-      began = performance.now();
+      if (batch !== undefined) batches.push(batch);
     }
+    const encoded = cpuMs();
+    const carried = batches.map((batch) => this.#carry(Buffer.concat(batchParts(batch))));
+    const framed = cpuMs();
+    for (const bytes of carried) this.decoder.decode(bytes, 0, phase);
+    this.decodeMs = cpuMs() - framed;
+    this.frameMs = framed - encoded;
+    this.encodeMs = encoded - began;
+    this.wireBytes = carried.reduce((sum, bytes) => sum + FRAME_HEADER_BYTES + bytes.byteLength, 0);
+    this.counters = batches.reduce((sum, { counters }) => sumOf(sum, counters), noPages());
   }
 
-  #carry(bytes: Uint8Array, phase: Phase): void {
-    const began = performance.now();
+  /** Into a frame, checked out of it, in order. */
+  #carry(bytes: Uint8Array): Uint8Array {
     this.#number += 1;
-    for (const part of encodeFrame(pagesFrame(this.#number, plain(bytes)), sha256)) {
-      this.wireBytes += part.byteLength;
-      this.#queue.push(part);
-    }
+    for (const part of encodeFrame(pagesFrame(this.#number, plain(bytes)), sha256)) this.#queue.push(part);
     const frame = tryReadFrame(this.#queue, sha256);
     if (frame !== undefined) this.#order.put(frame);
-    const inOrder = this.#order.take();
-    const arrived = performance.now();
-    this.frameMs += arrived - began;
-    if (inOrder !== undefined) this.decoder.decode(inOrder.payload, 0, phase);
-    this.decodeMs += performance.now() - arrived;
+    return this.#order.take()?.payload ?? bytes;
   }
 }
 
-const kpps = (ms: number): string => `${(PAGES / ms).toFixed(0)} k/s`.padStart(9);
+const kpps = (ms: number): string => `${ms < TICK_MS ? "> " : ""}${(PAGES / Math.max(ms, TICK_MS)).toFixed(0)} k/s`.padStart(12);
 
 interface Speed {
-  encodeMs: number;
-  frameMs: number;
-  decodeMs: number;
+  readonly encodeMs: number;
+  readonly frameMs: number;
+  readonly decodeMs: number;
 }
 
 /** `prepare` is not measured. */
 function measure(name: string, phase: Phase, prepare: (pair: Pair) => number, proofs = false): Speed {
-  const best: Speed = { encodeMs: Infinity, frameMs: Infinity, decodeMs: Infinity };
+  const runs: Speed[] = [];
   let mix = "";
   let wire = 0;
   for (let run = 0; run < RUNS; run += 1) {
     const pair = new Pair(proofs);
     pair.pass(prepare(pair), phase);
-    for (const key of ["encodeMs", "frameMs", "decodeMs"] as const)
-      best[key] = Math.min(best[key], pair[key]);
+    runs.push(pair);
     wire = pair.wireBytes / PAGES;
     mix = PAGE_CLASSES.filter((kind) => pair.counters[kind].pages > 0)
       .map((kind) => `${kind} ${pair.counters[kind].pages}`)
       .join(", ");
   }
-  const columns = [best.encodeMs, best.frameMs, best.decodeMs].map(kpps).join("");
+  const middle = (key: keyof Speed): number =>
+    runs.map((run) => run[key]).sort((a, b) => a - b)[RUNS >> 1] ?? 0;
+  const median = { encodeMs: middle("encodeMs"), frameMs: middle("frameMs"), decodeMs: middle("decodeMs") };
+  const columns = [median.encodeMs, median.frameMs, median.decodeMs].map(kpps).join("");
   console.log(`${name.padEnd(34)}${columns}  ${wire.toFixed(1).padStart(7)} B/page  ${mix}`);
-  return best;
+  return median;
 }
 
-console.log(`${"pages".padEnd(34)}   encode    frame   decode`);
+console.log(`${"pages".padEnd(34)}      encode       frame      decode`);
 measure("zero", Phase.preCopy, () => {
   words.fill(0);
   return 0;

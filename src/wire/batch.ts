@@ -1,6 +1,7 @@
 /**
  * A batch of page operations as bytes, drawn in docs/wire.md: numbers that look alike stand together in columns, apart
- * from the payload, because both compress better so. Decides the form alone; whether slots and pages exist is left to
+ * from the payload, because both compress better so. The payload is first the literals, then the
+ * deltas. Decides the form alone; whether slots and pages exist is left to
  * the decoder.
  *
  *   0    2       3      4       6        8          10        12          14     16             20
@@ -12,6 +13,7 @@
  */
 import { PAGE_BYTES } from "../page/types.ts";
 import {
+  BATCH_ALIGN_BYTES,
   BATCH_DIGEST_BYTES,
   BATCH_HEADER_BYTES,
   BATCH_PAGES_MAX,
@@ -30,6 +32,8 @@ export const Phase = { preCopy: 1, postCopy: 2 } as const;
 export type Phase = (typeof Phase)[keyof typeof Phase];
 
 const RUN_MAX = 32;
+
+const aligned = (bytes: number): number => Math.ceil(bytes / BATCH_ALIGN_BYTES) * BATCH_ALIGN_BYTES;
 
 /** The columns of one batch while it grows. */
 export class BatchColumns {
@@ -87,7 +91,7 @@ export class BatchColumns {
     if (this.#run > 0) this.#endPlaces();
     const columns = [this.#ops, this.#places, this.#slots, this.#lengths].map(({ written }) => written);
     const bytes = columns.reduce((sum, { byteLength }) => sum + byteLength, BATCH_HEADER_BYTES);
-    const head = new Uint8Array(bytes);
+    const head = new Uint8Array(aligned(bytes));
     const out = new DataView(head.buffer);
     out.setUint16(0, vm);
     out.setUint8(2, phase);
@@ -131,6 +135,8 @@ export class BatchParts {
   phase: Phase = Phase.preCopy;
   pages = 0;
   payload: Uint8Array = new Uint8Array(0);
+  /** Of the payload; the rest is deltas. Each part is in the order of its pages. */
+  literalBytes = 0;
   digest: Uint8Array = new Uint8Array(0);
 
   /** Every count, length and sum is checked; pages and slots are numbers of the right size, no more. */
@@ -147,10 +153,13 @@ export class BatchParts {
       return refuse("a batch's reserved bytes are not zero");
     if (pages < 1 || pages > BATCH_PAGES_MAX) return refuse(`a batch of ${pages} pages cannot be`);
     if (columnsBytes > pages * BATCH_PAGE_COLUMN_BYTES_MAX) return refuse("a batch's columns are too long");
-    const payloadAt = BATCH_HEADER_BYTES + columnsBytes;
+    const payloadAt = aligned(BATCH_HEADER_BYTES + columnsBytes);
     if (payloadBytes > pages * PAGE_BYTES) return refuse("a batch's payload is too long");
     if (payloadAt + payloadBytes + BATCH_DIGEST_BYTES !== bytes.byteLength) {
       return refuse("a batch's parts do not add up to its length");
+    }
+    if (bytes.subarray(BATCH_HEADER_BYTES + columnsBytes, payloadAt).some((byte) => byte !== 0)) {
+      return refuse("what fills up a batch's columns is not zero");
     }
     this.vm = head.getUint16(0);
     this.phase = phase;
@@ -213,9 +222,11 @@ export class BatchParts {
   #readBases(slots: ColumnReader, lengths: ColumnReader): void {
     let expected = 0;
     let payloadBytes = 0;
+    this.literalBytes = 0;
     for (let index = 0; index < this.pages; index += 1) {
       const op = this.ops[index];
       let length = op === Op.literal ? PAGE_BYTES : 0;
+      this.literalBytes += length;
       if (op === Op.duplicate || op === Op.similar) {
         const slot = expected + unfold(slots.uleb());
         if (slot < 0 || slot >= 2 ** 32) return refuse(`slot ${slot} cannot be`);

@@ -79,6 +79,8 @@ const realBatches = (): Uint8Array[] => {
 
 const [FIRST, SECOND] = realBatches() as [Uint8Array, Uint8Array];
 
+const PAYLOAD_AT = SECOND.byteLength - new DataView(SECOND.buffer).getUint32(16) - BATCH_DIGEST_BYTES;
+
 /** The refusal's code; "" when it was taken. Anything but a refusal fails the test. */
 const outcomeOf = (end: ReceivingEnd, bytes: Uint8Array): string => {
   try {
@@ -104,14 +106,14 @@ test("real batches are taken", () => {
 });
 
 test("a batch cut anywhere is refused", () => {
-  const columns = SECOND.byteLength - PAGE_BYTES - BATCH_DIGEST_BYTES;
+  const columns = PAYLOAD_AT;
   for (let cut = 0; cut < SECOND.byteLength; cut += cut < columns ? 1 : 997) {
     expect(outcomeOf(primed(), SECOND.subarray(0, cut))).toBe("WIRE_GARBAGE");
   }
 });
 
 test("any bit of a payload or digest that changed is refused", () => {
-  const first = SECOND.byteLength - PAGE_BYTES - BATCH_DIGEST_BYTES;
+  const first = PAYLOAD_AT;
   fc.assert(
     fc.property(fc.integer({ min: first, max: SECOND.byteLength - 1 }), fc.nat(7), (at, bit) => {
       const changed = SECOND.slice();

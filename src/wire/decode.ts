@@ -13,8 +13,8 @@ import { BATCH_BYTES_MAX, BATCH_PAGES_MAX } from "./limits.ts";
 import { damaged, refuse } from "./refuse.ts";
 import type { PageStore } from "./store.ts";
 
-/** Restored pages, the batch's payload, one delta, one digest. */
-export const DECODER_BYTES = 2 * BATCH_PAGES_MAX * PAGE_BYTES + 2 * PAGE_BYTES;
+/** Restored pages, one delta, one digest. */
+export const DECODER_BYTES = BATCH_PAGES_MAX * PAGE_BYTES + 2 * PAGE_BYTES;
 
 /** In the order they were added. Valid until the next batch; the arrays are longer than `count`. */
 export interface RestoredPages {
@@ -35,7 +35,6 @@ export class Decoder {
   readonly #kernels: Kernels;
   readonly #store: PageStore;
   readonly #restoredAt: number;
-  readonly #payloadAt: number;
   readonly #deltaAt: number;
   readonly #digestAt: number;
   readonly #parts = new BatchParts();
@@ -51,8 +50,7 @@ export class Decoder {
     this.#kernels = kernels;
     this.#store = store;
     this.#restoredAt = scratch;
-    this.#payloadAt = scratch + BATCH_PAGES_MAX * PAGE_BYTES;
-    this.#deltaAt = this.#payloadAt + BATCH_PAGES_MAX * PAGE_BYTES;
+    this.#deltaAt = scratch + BATCH_PAGES_MAX * PAGE_BYTES;
     this.#digestAt = this.#deltaAt + PAGE_BYTES;
   }
 
@@ -65,7 +63,6 @@ export class Decoder {
     parts.read(bytes);
     if (parts.vm !== vm) return refuse(`a batch is for guest ${parts.vm}, not ${vm}`);
     if (parts.phase !== phase) return refuse(`a batch is of phase ${parts.phase}, not ${phase}`);
-    this.#kernels.bytes.set(parts.payload, this.#payloadAt);
     this.#tally.clear();
     const { count, restored } = this.#applyAll();
     this.#checkDigest(restored);
@@ -91,7 +88,8 @@ export class Decoder {
 
   #applyAll(): { count: number; restored: number } {
     const parts = this.#parts;
-    let payload = this.#payloadAt;
+    let literalAt = 0;
+    let deltaAt = parts.literalBytes;
     let count = 0;
     let restored = 0;
     for (let index = 0; index < parts.pages; index += 1) {
@@ -103,8 +101,10 @@ export class Decoder {
       if (block === undefined) return refuse(`RAM block ${blockId} is unknown`);
       if (page >= block.pages) return refuse(`page ${page} is beyond RAM block ${blockId}`);
       const out = this.#restoredAt + restored * PAGE_BYTES;
-      this.#apply(op, block, page, parts.slots[index] ?? 0, payload, length, out);
-      payload += length;
+      const from = op === Op.literal ? literalAt : deltaAt;
+      this.#apply(op, block, page, parts.slots[index] ?? 0, parts.payload.subarray(from, from + length), out);
+      if (op === Op.literal) literalAt += length;
+      else deltaAt += length;
       this.#tally.add(op, length);
       if (op === Op.unchanged) continue;
       this.#blocks[count] = blockId;
@@ -117,15 +117,7 @@ export class Decoder {
     return { count, restored };
   }
 
-  #apply(
-    op: Op,
-    block: GuestBlock,
-    page: number,
-    slot: number,
-    payload: number,
-    length: number,
-    out: number,
-  ): void {
+  #apply(op: Op, block: GuestBlock, page: number, slot: number, payload: Uint8Array, out: number): void {
     const store = this.#store;
     switch (op) {
       case Op.zero:
@@ -136,7 +128,7 @@ export class Decoder {
       case Op.delta: {
         const own = store.slotOf(block, page);
         if (own < 0) return refuse(`page ${page} has a delta but no base`);
-        this.#applyDelta(own, payload, length, out);
+        this.#applyDelta(own, payload, out);
         break;
       }
       case Op.duplicate:
@@ -145,20 +137,20 @@ export class Decoder {
         return store.refer(block, page, slot);
       case Op.similar:
         if (!store.holds(slot)) return refuse(`slot ${slot} is empty`);
-        this.#applyDelta(slot, payload, length, out);
+        this.#applyDelta(slot, payload, out);
         break;
       case Op.literal:
-        this.#kernels.bytes.copyWithin(out, payload, payload + PAGE_BYTES);
+        this.#kernels.bytes.set(payload, out);
         break;
     }
     store.place(block, page, out);
   }
 
-  #applyDelta(slot: number, payload: number, length: number, out: number): void {
-    // Kernels want aligned positions; deltas stand unaligned one after the other.
-    this.#kernels.bytes.copyWithin(this.#deltaAt, payload, payload + length);
+  #applyDelta(slot: number, delta: Uint8Array, out: number): void {
+    this.#kernels.bytes.set(delta, this.#deltaAt);
     const base = this.#store.positionOf(slot);
-    if (!this.#kernels.deltaDecode(base, this.#deltaAt, length, out)) refuse("a delta cannot be applied");
+    if (!this.#kernels.deltaDecode(base, this.#deltaAt, delta.byteLength, out))
+      refuse("a delta cannot be applied");
     this.#store.touch(slot);
   }
 

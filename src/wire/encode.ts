@@ -23,12 +23,13 @@ export const OWN_DELTA_BYTES_MAX = 3072;
 /** zstd makes two fifths of a guest's ordinary page; a near page must do clearly better than that to be worth it. */
 export const SIMILAR_DELTA_BYTES_MAX = 1024;
 
-export const ENCODER_BYTES = 2 * BATCH_PAGES_MAX * PAGE_BYTES + 3 * PAGE_BYTES;
+/** Originals, deltas, features, digest. */
+export const ENCODER_BYTES = 2 * BATCH_PAGES_MAX * PAGE_BYTES + 2 * PAGE_BYTES;
 
 export interface EncodedBatch {
   /** Header and columns. */
   readonly head: Uint8Array;
-  /** Deltas and literals. */
+  /** Literals, then deltas. */
   readonly payload: Uint8Array;
   readonly digest: Uint8Array;
   /** The mix, so that the codec can be chosen by what the payload is. */
@@ -47,13 +48,17 @@ export class Encoder {
   readonly #index: ContentIndex;
   readonly #columns = new BatchColumns();
   readonly #tally = new PageTally();
-  /** Positions: originals in a row for the digest, payload, one delta, features and digest. */
+  /** Positions: originals in a row for the digest; for each page room for its delta, aligned; the digest. */
   readonly #originals: number;
-  readonly #payload: number;
-  readonly #delta: number;
+  readonly #deltas: number;
   readonly #digest: number;
   #restored = 0;
-  #payloadBytes = 0;
+  /** Which originals are literals. */
+  readonly #literals = new Uint16Array(BATCH_PAGES_MAX);
+  #literalCount = 0;
+  readonly #deltaBytes = new Uint16Array(BATCH_PAGES_MAX);
+  #deltaCount = 0;
+  #deltaBytesSum = 0;
   #vm = 0;
   #phase: Phase = Phases.preCopy;
   #sha256: Sha256 | undefined;
@@ -63,9 +68,8 @@ export class Encoder {
     this.#kernels = kernels;
     this.#store = store;
     this.#originals = scratch;
-    this.#payload = scratch + BATCH_PAGES_MAX * PAGE_BYTES;
-    this.#delta = this.#payload + BATCH_PAGES_MAX * PAGE_BYTES;
-    const features = this.#delta + PAGE_BYTES;
+    this.#deltas = scratch + BATCH_PAGES_MAX * PAGE_BYTES;
+    const features = this.#deltas + BATCH_PAGES_MAX * PAGE_BYTES;
     this.#digest = features + PAGE_BYTES;
     this.#index = new ContentIndex(kernels, store, features);
   }
@@ -104,10 +108,10 @@ export class Encoder {
     const block = this.#store.block(this.#vm, blockId);
     if (block === undefined) return refuse(`RAM block ${blockId} is unknown`);
     if (!(page >= 0 && page < block.pages)) return refuse(`page ${page} is beyond RAM block ${blockId}`);
-    const before = this.#payloadBytes;
+    const before = this.#payloadBytes();
     const op = this.#choose(position, block, page);
     this.#columns.page(op, blockId, page);
-    this.#tally.add(op, this.#payloadBytes - before);
+    this.#tally.add(op, this.#payloadBytes() - before);
     return op;
   }
 
@@ -121,8 +125,8 @@ export class Encoder {
       digest.set(bytes.subarray(this.#digest, this.#digest + BATCH_DIGEST_BYTES));
     }
     const batch = {
-      head: this.#columns.head(this.#vm, this.#phase, this.#payloadBytes),
-      payload: bytes.slice(this.#payload, this.#payload + this.#payloadBytes),
+      head: this.#columns.head(this.#vm, this.#phase, this.#payloadBytes()),
+      payload: this.#gatherPayload(),
       digest,
       counters: this.#tally.counters(),
     };
@@ -141,7 +145,31 @@ export class Encoder {
     this.#columns.clear();
     this.#tally.clear();
     this.#restored = 0;
-    this.#payloadBytes = 0;
+    this.#literalCount = 0;
+    this.#deltaCount = 0;
+    this.#deltaBytesSum = 0;
+  }
+
+  #payloadBytes(): number {
+    return this.#literalCount * PAGE_BYTES + this.#deltaBytesSum;
+  }
+
+  #gatherPayload(): Uint8Array {
+    const { bytes } = this.#kernels;
+    const payload = new Uint8Array(this.#payloadBytes());
+    let at = 0;
+    for (let literal = 0; literal < this.#literalCount; literal += 1) {
+      const from = this.#originals + (this.#literals[literal] ?? 0) * PAGE_BYTES;
+      payload.set(bytes.subarray(from, from + PAGE_BYTES), at);
+      at += PAGE_BYTES;
+    }
+    for (let delta = 0; delta < this.#deltaCount; delta += 1) {
+      const from = this.#deltas + delta * PAGE_BYTES;
+      const count = this.#deltaBytes[delta] ?? 0;
+      payload.set(bytes.subarray(from, from + count), at);
+      at += count;
+    }
+    return payload;
   }
 
   #choose(position: number, block: GuestBlock, page: number): Op {
@@ -177,8 +205,8 @@ export class Encoder {
       this.#appendDelta(deltaBytes);
       store.touch(near);
     } else {
-      kernels.bytes.copyWithin(this.#payload + this.#payloadBytes, original, original + PAGE_BYTES);
-      this.#payloadBytes += PAGE_BYTES;
+      this.#literals[this.#literalCount] = this.#restored - 1;
+      this.#literalCount += 1;
     }
     this.#index.insert(store.place(block, page, original));
     return deltaBytes > 0 ? Op.similar : Op.literal;
@@ -198,12 +226,17 @@ export class Encoder {
   }
 
   #deltaFrom(slot: number, page: number, limit: number): number {
-    return this.#kernels.deltaEncode(this.#store.positionOf(slot), page, this.#delta, limit);
+    return this.#kernels.deltaEncode(this.#store.positionOf(slot), page, this.#nextDelta(), limit);
+  }
+
+  #nextDelta(): number {
+    return this.#deltas + this.#deltaCount * PAGE_BYTES;
   }
 
   #appendDelta(count: number): void {
-    this.#kernels.bytes.copyWithin(this.#payload + this.#payloadBytes, this.#delta, this.#delta + count);
-    this.#payloadBytes += count;
+    this.#deltaBytes[this.#deltaCount] = count;
+    this.#deltaCount += 1;
+    this.#deltaBytesSum += count;
     this.#columns.deltaBytes(count);
   }
 

@@ -91,8 +91,9 @@ test("a frame is the bytes that docs/wire.md draws", () => {
 
 test("a hello is the bytes that docs/wire.md draws", () => {
   const start =
-    "47445754" + "0001" + "01" + "00" + "02" + "02" + "0000" + "00102000" + "0020" + "0100" + "0000c000";
-  const rest = "000000000000002a" + "0000000000000007" + "ab".repeat(16);
+    // magic, version, role, stripe, stripes, codecs, zero; payload limit, window, batch pages, slots
+    ["47445754", "0001", "01", "00", "02", "02", "0000", "00102000", "0020", "0100", "0000c000"].join("");
+  const rest = `000000000000002a0000000000000007${"ab".repeat(16)}`;
   const check = sha256([Buffer.from(`${start}${rest}${"00".repeat(16)}`, "hex")]);
   expect(Buffer.from(encodeHello(hello, sha256)).toString("hex")).toBe(
     start + rest + Buffer.from(check.subarray(0, 16)).toString("hex"),

@@ -16,6 +16,10 @@ const PROVED = 2 ** 30;
 const SLOT = PROVED - 1;
 export const PROOF_BYTES = 16;
 
+const outdate = (piece: Uint32Array, first: number, count: number): void => {
+  for (let at = first * 2; at < (first + count) * 2; at += 2) piece[at] = (piece[at] ?? 0) & SLOT;
+};
+
 export class GuestBlock {
   readonly pages: number;
   /** Pairs: slot + 1 and two flags, then the slot's generation when it was taken. */
@@ -58,10 +62,7 @@ export class GuestBlock {
     while (page < end) {
       const pieceEnd = Math.min(end, (Math.floor(page / PIECE_PAGES) + 1) * PIECE_PAGES);
       const piece = this.#pieces[Math.floor(page / PIECE_PAGES)];
-      for (; piece !== undefined && page < pieceEnd; page += 1) {
-        const at = (page % PIECE_PAGES) * 2;
-        piece[at] = (piece[at] ?? 0) & SLOT;
-      }
+      if (piece !== undefined) outdate(piece, page % PIECE_PAGES, pieceEnd - page);
       page = pieceEnd;
     }
   }

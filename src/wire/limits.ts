@@ -10,10 +10,15 @@ const MIB = 2 ** 20;
 export const BATCH_PAGES_MAX = 256;
 export const BATCH_HEADER_BYTES = 20;
 export const BATCH_DIGEST_BYTES = 16;
+/** Columns are filled up to it, so that literals lie aligned: V8 copies unaligned bytes to shared memory one by one. */
+export const BATCH_ALIGN_BYTES = 16;
 /** At most, per page: its op 1, a run of its own in the places 9 (count 2, block 2, page 5), slot 5, length 2. */
 export const BATCH_PAGE_COLUMN_BYTES_MAX = 17;
 export const BATCH_BYTES_MAX =
-  BATCH_HEADER_BYTES + BATCH_PAGES_MAX * (BATCH_PAGE_COLUMN_BYTES_MAX + PAGE_BYTES) + BATCH_DIGEST_BYTES;
+  BATCH_HEADER_BYTES +
+  BATCH_PAGES_MAX * (BATCH_PAGE_COLUMN_BYTES_MAX + PAGE_BYTES) +
+  BATCH_ALIGN_BYTES +
+  BATCH_DIGEST_BYTES;
 
 /** 1 MiB, and room for the columns of a batch of nothing but literals. */
 export const FRAME_PAYLOAD_BYTES_MAX = MIB + 8 * 2 ** 10;

@@ -1,8 +1,5 @@
 /** One host's agent: its VMs, the migrations it takes part in, and the answers to every route. */
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { freemem, totalmem } from "node:os";
-import { statfsSync } from "node:fs";
 
 import type { CheckReport, HostFacts, PeerView, VmView } from "../api/host.ts";
 import type { MachineSpec } from "../api/machine.ts";
@@ -13,13 +10,12 @@ import { contradictions } from "../migration/contradictions.ts";
 import { withObservation } from "../migration/observation.ts";
 import { blockers, findings } from "../qemu/check.ts";
 import { missingHere } from "../qemu/missing.ts";
-import { postCopyBlocker, probeQemu } from "../qemu/probe.ts";
-import type { QemuFacts } from "../qemu/types.ts";
-import { CodedError, toCodedError } from "../std/errors.ts";
-import { bootId, nowMs, nowNs } from "./clock.ts";
+import { CodedError } from "../std/errors.ts";
+import { bootId, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
 import { noEvidence } from "./evidence.ts";
 import { EventHub } from "./events.ts";
+import { Facts, peerView } from "./facts.ts";
 import type { Asked, Handlers } from "./http.ts";
 import type { Log } from "./log.ts";
 import { pauseFor } from "./pause.ts";
@@ -30,12 +26,8 @@ import { TargetRun } from "./target-run.ts";
 import { targetMigrationView } from "./views.ts";
 import { chooseAccelerator, Vms } from "./vms.ts";
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
 /** Records read back at start-up: enough for everything that can still be running. */
 const RESUMED_MAX = 1000;
-const BLOCKER_FRESH_MS = 60_000;
 
 type Local = typeof localRoutes;
 type PeerTable = typeof peerRoutes;
@@ -49,14 +41,14 @@ export class Agent {
   readonly #peers: ReadonlyMap<string, Peer>;
   readonly #sources = new Map<string, SourceRun>();
   readonly #targets = new Map<string, TargetRun>();
-  #qemuFacts: Promise<QemuFacts> | undefined;
-  #blocker: { readonly atMs: number; readonly text: Promise<string> } | undefined;
+  readonly #hostFacts: Facts;
 
   constructor(config: AgentConfig, store: Store, log: Log) {
     this.config = config;
     this.#store = store;
     this.#log = log;
     this.#vms = new Vms(config, store, this.hub);
+    this.#hostFacts = new Facts(config);
     this.#peers = new Map(config.peers.map((peer) => [peer.name, new Peer(peer, config.tlsDir)]));
   }
 
@@ -123,53 +115,12 @@ export class Agent {
 
   // ---- hosts and VMs
 
-  async #facts(): Promise<HostFacts> {
-    const asked = (this.#qemuFacts ??= probeQemu(this.config.qemu));
-    asked.catch(() => (this.#qemuFacts = undefined)); // ask again once it is installed
-    const qemu = await asked;
-    const disk = statfsSync(this.config.stateDir);
-    return {
-      name: this.config.name,
-      godwit: version,
-      bootId,
-      qemu,
-      memory: { totalBytes: totalmem(), availableBytes: availableBytes() },
-      vcpus: navigator.hardwareConcurrency,
-      postCopyBlocker: await this.#postCopyBlocker(),
-      stateDiskFreeBytes: disk.bavail * disk.bsize,
-    };
+  #facts(): Promise<HostFacts> {
+    return this.#hostFacts.read();
   }
 
-  /** Asked of a QEMU started for it (some 100 ms), so not with every question; an administrator may change it. */
-  async #postCopyBlocker(): Promise<string> {
-    const now = nowMs();
-    if (this.#blocker === undefined || now - this.#blocker.atMs > BLOCKER_FRESH_MS) {
-      this.#blocker = { atMs: now, text: postCopyBlocker(this.config.qemu) };
-    }
-    return this.#blocker.text;
-  }
-
-  async #peerViews(): Promise<PeerView[]> {
-    return Promise.all(
-      this.config.peers.map(async ({ name, address, port }) => {
-        try {
-          const facts = await this.#peer(name).call(peerRoutes.peerHost, { timeoutMs: 3_000 });
-          return {
-            name,
-            address: `${address}:${port}`,
-            reachable: true,
-            detail: `QEMU ${facts.qemu.version}`,
-          };
-        } catch (error) {
-          return {
-            name,
-            address: `${address}:${port}`,
-            reachable: false,
-            detail: toCodedError(error).message,
-          };
-        }
-      }),
-    );
+  #peerViews(): Promise<PeerView[]> {
+    return Promise.all(this.config.peers.map((address) => peerView(this.#peer(address.name), address)));
   }
 
   async #allVms(): Promise<VmView[]> {
@@ -475,10 +426,4 @@ export class Agent {
     }
     return { removed, kept };
   }
-}
-
-/** MemAvailable: what a new guest can have without pushing others out. */
-function availableBytes(): number {
-  const match = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8"));
-  return match?.[1] === undefined ? freemem() : Number(match[1]) * 1024;
 }

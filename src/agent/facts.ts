@@ -1,0 +1,71 @@
+/** What this host can say of itself for a pre-flight check: QEMU, memory, room on the disk, whether post-copy can arrive. */
+import { readFileSync, statfsSync } from "node:fs";
+import { freemem, totalmem } from "node:os";
+
+import type { HostFacts, PeerView } from "../api/host.ts";
+import { peerRoutes } from "../api/routes.ts";
+import { postCopyBlocker, probeQemu } from "../qemu/probe.ts";
+import type { QemuFacts } from "../qemu/types.ts";
+import { toCodedError } from "../std/errors.ts";
+import { bootId, nowMs } from "./clock.ts";
+import type { AgentConfig } from "./config.ts";
+import type { Peer, PeerAddress } from "./peers.ts";
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+const BLOCKER_FRESH_MS = 60_000;
+const PEER_TIMEOUT_MS = 3_000;
+
+export class Facts {
+  readonly #config: AgentConfig;
+  #qemu: Promise<QemuFacts> | undefined;
+  #blocker: { readonly atMs: number; readonly text: Promise<string> } | undefined;
+
+  constructor(config: AgentConfig) {
+    this.#config = config;
+  }
+
+  async read(): Promise<HostFacts> {
+    const asked = (this.#qemu ??= probeQemu(this.#config.qemu));
+    asked.catch(() => (this.#qemu = undefined)); // ask again once it is installed
+    const qemu = await asked;
+    const disk = statfsSync(this.#config.stateDir);
+    return {
+      name: this.#config.name,
+      godwit: version,
+      bootId,
+      qemu,
+      memory: { totalBytes: totalmem(), availableBytes: availableBytes() },
+      vcpus: navigator.hardwareConcurrency,
+      postCopyBlocker: await this.#postCopyBlocker(),
+      stateDiskFreeBytes: disk.bavail * disk.bsize,
+    };
+  }
+
+  /** Asked of a QEMU started for it (some 100 ms), so not with every question; an administrator may change it. */
+  #postCopyBlocker(): Promise<string> {
+    const now = nowMs();
+    if (this.#blocker === undefined || now - this.#blocker.atMs > BLOCKER_FRESH_MS) {
+      this.#blocker = { atMs: now, text: postCopyBlocker(this.#config.qemu) };
+    }
+    return this.#blocker.text;
+  }
+}
+
+/** MemAvailable: what a new guest can have without pushing others out. */
+function availableBytes(): number {
+  const match = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8"));
+  return match?.[1] === undefined ? freemem() : Number(match[1]) * 1024;
+}
+
+/** Whether a peer answers, and what it is. */
+export async function peerView(peer: Peer, { name, address, port }: PeerAddress): Promise<PeerView> {
+  const shown = { name, address: `${address}:${port}` };
+  try {
+    const facts = await peer.call(peerRoutes.peerHost, { timeoutMs: PEER_TIMEOUT_MS });
+    return { ...shown, reachable: true, detail: `QEMU ${facts.qemu.version}` };
+  } catch (error) {
+    return { ...shown, reachable: false, detail: toCodedError(error).message };
+  }
+}

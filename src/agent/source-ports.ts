@@ -1,0 +1,34 @@
+/** What the two hands of a source's run may see and say: the one to the target's agent, the one to its own QEMU. */
+import type { SourceEvent } from "../migration/source-types.ts";
+import type { AgentConfig } from "./config.ts";
+import type { EventHub } from "./events.ts";
+import type { Evidence } from "./evidence.ts";
+import type { Log } from "./log.ts";
+import type { Peer } from "./peers.ts";
+import type { MigrationRecord, Store } from "./store.ts";
+import type { Vms } from "./vms.ts";
+
+export interface SourceDeps {
+  readonly config: AgentConfig;
+  readonly store: Store;
+  readonly hub: EventHub;
+  readonly vms: Vms;
+  readonly log: Log;
+  readonly peer: Peer;
+}
+
+export type SourceRecord = Extract<MigrationRecord, { side: "source" }>;
+
+export interface Run {
+  readonly id: string;
+  readonly deps: SourceDeps;
+  readonly record: SourceRecord;
+  /** Aborted when the agent goes down: nothing is said or done after it. */
+  readonly signal: AbortSignal;
+  dispatch(event: SourceEvent): void;
+  note(what: string, atNs?: bigint): void;
+  saw(more: Partial<Evidence>): void;
+  /** The target has (not) yet promised never to run its copy. */
+  owe(voidOwed: boolean): void;
+  wait(ms: number): Promise<void>;
+}

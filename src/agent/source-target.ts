@@ -1,0 +1,206 @@
+/** The source's hand to the target's agent: asks, tells what it answers as events, and keeps asking where it must. */
+import { peerRoutes, type TargetView } from "../api/routes.ts";
+import type { Source } from "../migration/source-types.ts";
+import type { QemuProcess } from "../qemu/types.ts";
+import { CodedError, toCodedError } from "../std/errors.ts";
+import { nowMs } from "./clock.ts";
+import { memoryDigest } from "./memory-digest.ts";
+import { peerCode, undelivered } from "./peers.ts";
+import { awaitRecovery } from "./qemu-migration.ts";
+import type { Run } from "./source-ports.ts";
+
+const PREPARE_TIMEOUT_MS = 60_000;
+/** Longer than the target holds the question open, so that a live target always answers. */
+const OFFER_TIMEOUT_MS = 6_000;
+const ASK_TIMEOUT_MS = 2_000;
+const CONFIRM_PERIOD_MS = 250;
+const FETCH_LOOK_PERIOD_MS = 1_000;
+const VOID_RETRY_MS = 2_000;
+const VOID_ATTEMPTS_MAX = 30;
+const DIGEST_TIMEOUT_MS = 180_000;
+
+export class SourceTarget {
+  readonly #run: Run;
+  readonly #qemu: () => QemuProcess | undefined;
+  #view: TargetView | undefined;
+  #verified: boolean | undefined;
+
+  constructor(run: Run, qemu: () => QemuProcess | undefined) {
+    this.#run = run;
+    this.#qemu = qemu;
+  }
+
+  /** Its last words. */
+  get view(): TargetView | undefined {
+    return this.#view;
+  }
+
+  async prepare(): Promise<void> {
+    const { vms, config, peer } = this.#run.deps;
+    try {
+      const { machine, accelerator } = vms.changed(this.#run.record.vm, {});
+      const body = {
+        id: this.#run.id,
+        machine,
+        source: config.name,
+        sourceQemu: this.#run.record.origin.qemuVersion,
+        accelerator,
+        settings: this.#run.record.settings,
+      };
+      const prepared = await peer.call(peerRoutes.prepare, {
+        body,
+        timeoutMs: PREPARE_TIMEOUT_MS,
+        signal: this.#run.signal,
+      });
+      this.#run.saw({ address: prepared.address, port: prepared.port });
+      this.#run.dispatch({ type: "target-ready", nowMs: nowMs() });
+    } catch (error) {
+      const coded = toCodedError(error);
+      this.#run.dispatch({
+        type: "prepare-failed",
+        code: peerCode(coded) ?? coded.code,
+        why: coded.message,
+      });
+    }
+  }
+
+  async offer(): Promise<void> {
+    if (this.#run.record.state.phase !== "handing-over" || this.#run.signal.aborted) return;
+    try {
+      if (!(await this.#memoryEqual(this.#run.record.state))) return;
+      const view = await this.#run.deps.peer.call(peerRoutes.handOver, {
+        params: { id: this.#run.id },
+        timeoutMs: OFFER_TIMEOUT_MS,
+      });
+      this.#tell(view, () =>
+        this.#run.dispatch({
+          type: "offer-unanswered",
+          why: `the target is still ${view.phase}`,
+          incomplete: true,
+        }),
+      );
+    } catch (error) {
+      const coded = toCodedError(error);
+      if (peerCode(coded) === "MIGRATION_UNKNOWN")
+        this.#run.dispatch({ type: "target-void", why: "it does not know this migration" });
+      else if (undelivered(error)) this.#run.dispatch({ type: "offer-undelivered", why: coded.message });
+      else this.#run.dispatch({ type: "offer-unanswered", why: coded.message });
+    }
+  }
+
+  /** With verifyMemory, the stopped guest's memory must be the same on both hosts before the VM is offered. */
+  async #memoryEqual(state: Extract<Source, { phase: "handing-over" }>): Promise<boolean> {
+    const qemu = this.#qemu();
+    const wanted = this.#run.record.settings.verifyMemory && state.way === "copy";
+    if (!wanted || this.#verified !== undefined || qemu === undefined) return true;
+    const { machine } = this.#run.deps.vms.changed(this.#run.record.vm, {});
+    const [here, there] = await Promise.all([
+      memoryDigest(qemu, machine),
+      this.#run.deps.peer.call(peerRoutes.digest, {
+        params: { id: this.#run.id },
+        timeoutMs: DIGEST_TIMEOUT_MS,
+      }),
+    ]);
+    this.#verified = here === there.sha256;
+    this.#run.saw({ memoryDigests: { source: here, target: there.sha256 } });
+    if (this.#verified) return true;
+    await this.void();
+    this.#run.dispatch({ type: "target-void", why: "its copy of the memory differs from the source's" });
+    return false;
+  }
+
+  #tell(view: TargetView, otherwise: () => void): void {
+    this.#view = view;
+    switch (view.phase) {
+      case "running":
+        return this.#run.dispatch({ type: "target-running" });
+      case "done":
+        return this.#run.dispatch({ type: "target-done" });
+      case "accepted":
+        return this.#run.dispatch({ type: "target-accepted" });
+      case "void":
+        return this.#run.dispatch({ type: "target-void", why: view.why });
+      case "lost":
+        return this.#run.dispatch({ type: "target-lost", why: view.why });
+      default:
+        return otherwise();
+    }
+  }
+
+  async confirmRunning(): Promise<void> {
+    while (this.#run.record.state.phase === "handed-over" && !this.#run.signal.aborted) {
+      try {
+        const view = await this.#run.deps.peer.call(peerRoutes.target, { params: { id: this.#run.id } });
+        this.#tell(view, () => {});
+      } catch {
+        // It accepted; nothing but its own word ends the question.
+      }
+      await this.#run.wait(CONFIRM_PERIOD_MS);
+    }
+  }
+
+  /**
+   * QEMU 7.2 waits for ever when the other end dies after the last page was sent. The target's agent knows more; its
+   * "done" counts when this side has not noticed by itself one look later.
+   */
+  async watchFetch(): Promise<void> {
+    let doneBefore = false;
+    for (;;) {
+      await this.#run.wait(FETCH_LOOK_PERIOD_MS);
+      if (this.#run.record.state.phase !== "fetching" || this.#run.signal.aborted) return;
+      const view = await this.ask();
+      if (view?.phase === "lost" || (view?.phase === "done" && doneBefore)) this.#tell(view, () => {});
+      doneBefore = view?.phase === "done";
+    }
+  }
+
+  async void(): Promise<void> {
+    this.#run.owe(true);
+    for (let attempt = 0; attempt < VOID_ATTEMPTS_MAX && !this.#run.signal.aborted; attempt += 1) {
+      try {
+        const view = await this.#run.deps.peer.call(peerRoutes.voidTarget, { params: { id: this.#run.id } });
+        this.#paidVoid();
+        return this.#tell(view, () => {});
+      } catch (error) {
+        if (peerCode(toCodedError(error)) === "MIGRATION_UNKNOWN") return this.#paidVoid();
+        if (attempt === 0) this.#run.deps.store.commit(this.#run.record);
+        await this.#run.wait(VOID_RETRY_MS);
+      }
+    }
+  }
+
+  #paidVoid(): void {
+    this.#run.owe(false);
+    this.#run.deps.store.commit(this.#run.record);
+  }
+
+  async recoverFetch(afterMs: number): Promise<void> {
+    await this.#run.wait(afterMs);
+    const qemu = this.#qemu();
+    if (this.#run.record.state.phase !== "fetch-paused") return;
+    try {
+      if (qemu === undefined || !this.#run.deps.vms.qemu(this.#run.record.vm))
+        throw new CodedError("QMP_LOST", { command: "migrate" });
+      const { address, port, view } = await this.#run.deps.peer.call(peerRoutes.recoverTarget, {
+        params: { id: this.#run.id },
+      });
+      this.#view = view;
+      this.#run.saw({ address, port });
+      await qemu.qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
+      await awaitRecovery(qemu.qmp);
+    } catch (error) {
+      const { message: why, code } = toCodedError(error);
+      // It may refuse because nothing is missing any more, or because its QEMU is gone: then trying on is in vain.
+      const view = await this.ask();
+      if (view?.phase === "done" || view?.phase === "lost") return this.#tell(view, () => {});
+      this.#run.dispatch({ type: code === "QMP_LOST" ? "source-lost" : "recover-failed", why });
+    }
+  }
+
+  async ask(): Promise<TargetView | undefined> {
+    return this.#run.deps.peer
+      .call(peerRoutes.target, { params: { id: this.#run.id }, timeoutMs: ASK_TIMEOUT_MS })
+      .then((view) => (this.#view = view))
+      .catch(() => undefined);
+  }
+}

@@ -5,21 +5,21 @@ import type { CheckReport, HostFacts, PeerView, VmView } from "../api/host.ts";
 import type { MachineSpec } from "../api/machine.ts";
 import type { MigrateRequest, MigrationView } from "../api/migration.ts";
 import type { Observation, Report } from "../api/report.ts";
-import { type localRoutes, peerRoutes, type PrepareRequest } from "../api/routes.ts";
+import type { localRoutes, peerRoutes, PrepareRequest } from "../api/routes.ts";
 import { contradictions } from "../migration/contradictions.ts";
 import { withObservation } from "../migration/observation.ts";
-import { blockers, findings } from "../qemu/check.ts";
 import { missingHere } from "../qemu/missing.ts";
 import { CodedError } from "../std/errors.ts";
 import { bootId, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
 import { noEvidence } from "./evidence.ts";
 import { EventHub } from "./events.ts";
-import { Facts, peerView } from "./facts.ts";
+import { Facts, ownersOnly, peerView, vmsOf } from "./facts.ts";
 import type { Asked, Handlers } from "./http.ts";
 import type { Log } from "./log.ts";
 import { pauseFor } from "./pause.ts";
 import { Peer } from "./peers.ts";
+import { lacksOf, preflight } from "./preflight.ts";
 import { SourceRun } from "./source-run.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import { TargetRun } from "./target-run.ts";
@@ -41,14 +41,14 @@ export class Agent {
   readonly #peers: ReadonlyMap<string, Peer>;
   readonly #sources = new Map<string, SourceRun>();
   readonly #targets = new Map<string, TargetRun>();
-  readonly #hostFacts: Facts;
+  readonly #facts: Facts;
 
   constructor(config: AgentConfig, store: Store, log: Log) {
     this.config = config;
     this.#store = store;
     this.#log = log;
     this.#vms = new Vms(config, store, this.hub);
-    this.#hostFacts = new Facts(config);
+    this.#facts = new Facts(config);
     this.#peers = new Map(config.peers.map((peer) => [peer.name, new Peer(peer, config.tlsDir)]));
   }
 
@@ -76,7 +76,7 @@ export class Agent {
   }
 
   readonly local: Handlers<Local> = {
-    host: async () => ({ facts: await this.#facts(), peers: await this.#peerViews() }),
+    host: async () => ({ facts: await this.#facts.read(), peers: await this.#peerViews() }),
     vms: async ({ query }) => (query.scope === "all" ? this.#allVms() : this.#vms.list()),
     run: async ({ body }) => this.#run(body),
     vm: ({ params }) => this.#vm(params.name),
@@ -94,12 +94,16 @@ export class Agent {
   };
 
   readonly forPeers: Handlers<PeerTable> = {
-    peerHost: async (asked) => (this.#trusted(asked.peer), this.#facts()),
+    peerHost: async (asked) => (this.#trusted(asked.peer), this.#facts.read()),
     peerCheck: async ({ peer, body }) => {
       this.#trusted(peer);
       const vmNames = this.#vms.list().map((vm) => vm.name);
       const { files, bridges } = await missingHere(body.machine);
-      return { facts: await this.#facts(), vmNames, missing: { files: [...files], bridges: [...bridges] } };
+      return {
+        facts: await this.#facts.read(),
+        vmNames,
+        missing: { files: [...files], bridges: [...bridges] },
+      };
     },
     peerVms: (asked) => (this.#trusted(asked.peer), this.#vms.list()),
     prepare: async (asked) => this.#prepare(asked),
@@ -115,26 +119,13 @@ export class Agent {
 
   // ---- hosts and VMs
 
-  #facts(): Promise<HostFacts> {
-    return this.#hostFacts.read();
-  }
-
   #peerViews(): Promise<PeerView[]> {
     return Promise.all(this.config.peers.map((address) => peerView(this.#peer(address.name), address)));
   }
 
   async #allVms(): Promise<VmView[]> {
-    const others = await Promise.all(
-      [...this.#peers.values()].map((peer) =>
-        peer.call(peerRoutes.peerVms, { timeoutMs: 3_000 }).catch(() => []),
-      ),
-    );
-    // Both sides of a running migration know the VM; its owner's word is the one to show.
-    const all = [...this.#vms.list(), ...others.flat()];
-    return all.filter(
-      (vm) =>
-        vm.owner === vm.host || !all.some((other) => other.name === vm.name && other.owner === other.host),
-    );
+    const others = await Promise.all([...this.#peers.values()].map(vmsOf));
+    return ownersOnly([...this.#vms.list(), ...others.flat()]);
   }
 
   #vm(name: string): VmView {
@@ -144,9 +135,8 @@ export class Agent {
   }
 
   async #run(machine: MachineSpec): Promise<VmView> {
-    const { qemu } = await this.#facts();
-    const { files, bridges } = await missingHere(machine);
-    const lacks = [...files, ...bridges.map((bridge) => `bridge ${bridge}`)];
+    const { qemu } = await this.#facts.read();
+    const lacks = await lacksOf(machine);
     if (lacks.length > 0) {
       throw new CodedError("SPEC_INVALID", {
         file: machine.metadata.name,
@@ -200,25 +190,10 @@ export class Agent {
     const against = contradictions(request);
     if (against.length > 0) throw new CodedError("USAGE", { problem: against.join(" ") });
     const peer = this.#peer(request.target);
-    const [source, answer] = await Promise.all([
-      this.#facts(),
-      peer.call(peerRoutes.peerCheck, { body: { machine: vm.machine } }),
-    ]);
-    const { facts: target, vmNames: targetVmNames, missing: missingAtTarget } = answer;
     const { machine, accelerator } = this.#vms.changed(name, {});
-    const qemu = this.#vms.qemu(name);
-    const found = [
-      ...findings({
-        machine,
-        accelerator,
-        source,
-        target,
-        settings: request,
-        targetVmNames,
-        missingAtTarget,
-      }),
-      ...(qemu === undefined ? [] : await blockers(qemu.qmp)),
-    ];
+    const source = await this.#facts.read();
+    const vmNow = { machine, accelerator, qemu: this.#vms.qemu(name) };
+    const { target, found } = await preflight(vmNow, source, peer, request);
     const report: CheckReport = {
       vm: name,
       source: this.config.name,

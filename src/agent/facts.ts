@@ -2,7 +2,7 @@
 import { readFileSync, statfsSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 
-import type { HostFacts, PeerView } from "../api/host.ts";
+import type { HostFacts, PeerView, VmView } from "../api/host.ts";
 import { peerRoutes } from "../api/routes.ts";
 import { postCopyBlocker, probeQemu } from "../qemu/probe.ts";
 import type { QemuFacts } from "../qemu/types.ts";
@@ -69,3 +69,14 @@ export async function peerView(peer: Peer, { name, address, port }: PeerAddress)
     return { ...shown, reachable: false, detail: toCodedError(error).message };
   }
 }
+
+/** A peer's VMs; none from one that does not answer. */
+export const vmsOf = (peer: Peer): Promise<VmView[]> =>
+  peer.call(peerRoutes.peerVms, { timeoutMs: PEER_TIMEOUT_MS }).catch(() => []);
+
+/** Both sides of a running migration know the VM; its owner's word is the one to show. */
+export const ownersOnly = (all: readonly VmView[]): VmView[] =>
+  all.filter(
+    (vm) =>
+      vm.owner === vm.host || !all.some((other) => other.name === vm.name && other.owner === other.host),
+  );

@@ -15,7 +15,8 @@ import {
 import { targetView } from "../../src/api/routes.ts";
 import type { Source } from "../../src/migration/source-types.ts";
 import type { Target } from "../../src/migration/target.ts";
-import { Arena, explainSkip, type Host, HOSTS, isRoot, OneOwnerWatch, otherHost, until } from "./arena.ts";
+import { Arena, explainSkip, type Host, HOSTS, isRoot, otherHost, until } from "./arena.ts";
+import { OneOwnerWatch } from "./one-owner-watch.ts";
 
 explainSkip("faults.test.ts");
 

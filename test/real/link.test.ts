@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { FaultDemand } from "../../src/agent/fault.ts";
 import type { MigrateRequest, MigrationView } from "../../src/api/migration.ts";
-import { Arena, explainSkip, isRoot, OneOwnerWatch, until } from "./arena.ts";
+import { Arena, explainSkip, isRoot, until } from "./arena.ts";
+import { OneOwnerWatch } from "./one-owner-watch.ts";
 
 explainSkip("link.test.ts");
 

@@ -1,0 +1,37 @@
+/** Gathers what the pre-flight check needs from both hosts and from the running QEMU; what it means is in qemu/check.ts. */
+import type { Finding, HostFacts } from "../api/host.ts";
+import type { MachineSpec } from "../api/machine.ts";
+import type { MigrateSettings } from "../api/migration.ts";
+import { peerRoutes } from "../api/routes.ts";
+import { blockers, findings } from "../qemu/check.ts";
+import { missingHere } from "../qemu/missing.ts";
+import type { QemuProcess } from "../qemu/types.ts";
+import type { Peer } from "./peers.ts";
+
+export interface VmNow {
+  readonly machine: MachineSpec;
+  readonly accelerator: "kvm" | "tcg";
+  /** Undefined: it does not run. */
+  readonly qemu: QemuProcess | undefined;
+}
+
+export async function preflight(
+  { machine, accelerator, qemu }: VmNow,
+  source: HostFacts,
+  peer: Peer,
+  settings: MigrateSettings,
+): Promise<{ target: HostFacts; found: Finding[] }> {
+  const answer = await peer.call(peerRoutes.peerCheck, { body: { machine } });
+  const { facts: target, vmNames: targetVmNames, missing: missingAtTarget } = answer;
+  const found = [
+    ...findings({ machine, accelerator, source, target, settings, targetVmNames, missingAtTarget }),
+    ...(qemu === undefined ? [] : await blockers(qemu.qmp)),
+  ];
+  return { target, found };
+}
+
+/** What this host does not have of a machine, in words. */
+export async function lacksOf(machine: MachineSpec): Promise<string[]> {
+  const { files, bridges } = await missingHere(machine);
+  return [...files, ...bridges.map((bridge) => `bridge ${bridge}`)];
+}

@@ -98,12 +98,7 @@ export class Agent {
     peerCheck: async ({ peer, body }) => {
       this.#trusted(peer);
       const vmNames = this.#vms.list().map((vm) => vm.name);
-      const { files, bridges } = await missingHere(body.machine);
-      return {
-        facts: await this.#facts.read(),
-        vmNames,
-        missing: { files: [...files], bridges: [...bridges] },
-      };
+      return { facts: await this.#facts.read(), vmNames, missing: await missingHere(body.machine) };
     },
     peerVms: (asked) => (this.#trusted(asked.peer), this.#vms.list()),
     prepare: async (asked) => this.#prepare(asked),

@@ -181,7 +181,10 @@ export const peerRoutes = {
     answer: z.strictObject({
       facts: hostFacts,
       vmNames: z.array(vmName),
-      missing: z.strictObject({ files: z.array(z.string()), bridges: z.array(z.string()) }),
+      missing: z.strictObject({
+        files: z.array(z.string()).readonly(),
+        bridges: z.array(z.string()).readonly(),
+      }),
     }),
   },
   peerVms: {

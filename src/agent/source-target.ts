@@ -93,20 +93,25 @@ export class SourceTarget {
     const qemu = this.#qemu();
     const wanted = this.#run.record.settings.verifyMemory && state.way === "copy";
     if (!wanted || this.#verified !== undefined || qemu === undefined) return true;
-    const { machine } = this.#run.deps.vms.changed(this.#run.record.vm, {});
-    const [here, there] = await Promise.all([
-      memoryDigest(qemu, machine),
-      this.#run.deps.peer.call(peerRoutes.digest, {
-        params: { id: this.#run.id },
-        timeoutMs: DIGEST_TIMEOUT_MS,
-      }),
-    ]);
-    this.#verified = here === there.sha256;
-    this.#run.saw({ memoryDigests: { source: here, target: there.sha256 } });
-    if (this.#verified) return true;
-    await this.void();
-    this.#run.dispatch({ type: "target-void", why: "its copy of the memory differs from the source's" });
-    return false;
+    const refuse = async (why: string): Promise<false> => {
+      // Nothing was offered yet, so its promise is a courtesy: without an offer it never runs.
+      void this.void();
+      this.#run.dispatch({ type: "target-void", why });
+      return false;
+    };
+    try {
+      const { machine, accelerator } = this.#run.deps.vms.changed(this.#run.record.vm, {});
+      const call = { params: { id: this.#run.id }, timeoutMs: DIGEST_TIMEOUT_MS };
+      const [here, { sha256: there }] = await Promise.all([
+        memoryDigest(qemu, machine, accelerator),
+        this.#run.deps.peer.call(peerRoutes.digest, call),
+      ]);
+      this.#verified = here === there;
+      this.#run.saw({ memoryDigests: { source: here, target: there } });
+      return this.#verified || (await refuse("its copy of the memory differs from the source's"));
+    } catch (error) {
+      return refuse(`the two memories could not be compared: ${toCodedError(error).message}`);
+    }
   }
 
   #tell(view: TargetView, otherwise: () => void): void {

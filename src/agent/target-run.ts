@@ -118,7 +118,8 @@ export class TargetRun {
     if (this.#record.state.phase !== "loaded" || this.#qemu === undefined) {
       throw new CodedError("TOO_LATE", { migration: this.id, phase: this.#record.state.phase });
     }
-    return memoryDigest(this.#qemu, this.#deps.vms.changed(this.#record.vm, {}).machine);
+    const { machine, accelerator } = this.#deps.vms.changed(this.#record.vm, {});
+    return memoryDigest(this.#qemu, machine, accelerator);
   }
 
   /** Listens again after the connection of a fetch broke. */

@@ -28,24 +28,6 @@ export async function hasNetem(netns: string, device: string): Promise<boolean> 
   return true;
 }
 
-/** The program is built when it is needed: few labs have delay, and few kernels lack netem. */
-export async function buildDelay(folder: string): Promise<string> {
-  const binary = join(folder, "delay");
-  try {
-    await run("cc", ["-O2", "-o", binary, join(import.meta.dirname, "delay.c")]);
-  } catch (error) {
-    throw new CodedError(
-      "USAGE",
-      {
-        problem: "This kernel has no netem, and the lab's own forwarder cannot be built (cc).",
-        next: "Install gcc, or a kernel with sch_netem, or make the lab without --delay.",
-      },
-      { cause: error },
-    );
-  }
-  return binary;
-}
-
 export interface Cable {
   readonly port: string;
   readonly tap: string;

@@ -8,7 +8,8 @@
  *                             └ bridge gwIDg ┘ with the client's address   guest network, not shaped
  */
 import { CodedError } from "../std/errors.ts";
-import { NETEM_LIMIT_PACKETS, buildDelay, hasNetem, startDelay } from "./delay.ts";
+import { NETEM_LIMIT_PACKETS, hasNetem, startDelay } from "./delay.ts";
+import { ensurePrograms } from "./guest/programs.ts";
 import {
   GUEST_BRIDGE,
   type LabPlace,
@@ -151,7 +152,7 @@ async function shapeEnd(netns: string, device: string, shape: Shape | null, dela
 async function forwardWithDelay(place: LabPlace, hosts: readonly string[], delayMs: number): Promise<void> {
   const { id, folder } = place;
   const net = netNamespace(id);
-  const binary = await buildDelay(folder);
+  const { delay: binary } = await ensurePrograms();
   const cables = hosts.map((_, index) => ({
     port: switchInterface(id, "m", index),
     tap: switchInterface(id, "d", index),

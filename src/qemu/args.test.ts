@@ -60,7 +60,7 @@ describe("qemuArgs", () => {
       -smp
       cpus=2
       -m
-      size=536870912B
+      size=536879104B
       -kernel
       /boot/vmlinuz
       -initrd

@@ -1,5 +1,5 @@
 /**
- * Compiles the C programs of the guest, and the probe that runs beside it, into the cache: static, so that one binary
+ * Compiles the C programs of the guest, and those that run beside it (probe, delay), into the cache: static, so that one binary
  * runs in the guest and in any client's place. Compiled again only when a source or the compiler changed.
  */
 import { createHash } from "node:crypto";
@@ -10,7 +10,7 @@ import { cacheDir, exists, fetchPackages, putInPlace, tool } from "./packages.ts
 import type { PackageTree } from "./packages.ts";
 
 const SOURCES = join(import.meta.dirname, "programs");
-const NAMES = ["echo", "beacon", "writer", "probe"] as const;
+const NAMES = ["echo", "beacon", "writer", "probe", "delay"] as const;
 type ProgramName = (typeof NAMES)[number];
 
 /** Path of each compiled program. */

@@ -12,10 +12,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <linux/if_tun.h>
 #include <net/if.h>
+#include <netinet/if_ether.h>
+#include <netpacket/packet.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,6 +30,20 @@
 /* So that one busy host cannot starve the others, nor the clock. */
 #define FRAMES_PER_TURN 64
 #define RECEIVE_BUFFER_BYTES (8 << 20)
+/* The kernel's own headers are not at hand: values of linux/if_tun.h and linux/if_packet.h. */
+#ifndef TUNSETIFF
+#define TUNSETIFF 0x400454ca
+#define TUNSETOFFLOAD 0x400454d0
+#define IFF_TAP 0x0002
+#define IFF_NO_PI 0x1000
+#define IFF_VNET_HDR 0x4000
+#define TUN_F_CSUM 0x01
+#define TUN_F_TSO4 0x02
+#define TUN_F_TSO6 0x04
+#endif
+#ifndef PACKET_VNET_HDR
+#define PACKET_VNET_HDR 15
+#endif
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23
 #endif

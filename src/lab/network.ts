@@ -52,6 +52,21 @@ async function quiet(netns: string): Promise<void> {
   await run(command, args).catch(() => undefined);
 }
 
+/**
+ * What stands unsent in a socket's buffer waits in every pause and before every page asked for: the kernel's default
+ * holds megabytes. A setting of the host, recommended for real ones too (docs/operations.md).
+ */
+export const NOTSENT_LOWAT_BYTES = 131_072;
+
+async function shortQueues(netns: string): Promise<void> {
+  const [command, args] = inside(netns, [
+    "sh",
+    "-c",
+    `echo ${NOTSENT_LOWAT_BYTES} >/proc/sys/net/ipv4/tcp_notsent_lowat`,
+  ]);
+  await run(command, args);
+}
+
 export async function networkUp(
   place: LabPlace,
   hosts: readonly string[],
@@ -75,6 +90,7 @@ export async function networkUp(
     const port = { m: switchInterface(id, "m", index), g: switchInterface(id, "g", index) };
     await run("ip", ["netns", "add", netns]);
     await quiet(netns);
+    await shortQueues(netns);
     await ip(netns, [
       "link set lo up",
       `link add ${MIGRATION_INTERFACE} type veth peer name ${port.m} netns ${net}`,
@@ -126,7 +142,7 @@ function linkNote(shape: Shape | null, delayMs: number, netem: boolean): string 
     shape === null
       ? "Not shaped: this measures the machine's memory, not a link."
       : `tbf on both ends of every host's cable, each direction on its own; burst ${shape.burstBytes} B, queue ` +
-        `${shape.queueBytes} B. Control traffic shares the link with migrations.`;
+        `${shape.queueBytes} B. Control traffic shares the link with migrations. The hosts keep tcp_notsent_lowat at 128 KiB.`;
   if (delayMs === 0) return rate;
   const how = netem ? "netem" : "the lab's own forwarder of frames (the kernel has no netem)";
   return `${rate} Every frame between hosts is delayed once, by ${how}; the guest network is not delayed.`;

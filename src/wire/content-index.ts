@@ -17,10 +17,9 @@ export class ContentIndex {
   /** Halves of a hash without making another bigint. */
   readonly #hash = new BigUint64Array(1);
   readonly #halves = new Uint32Array(this.#hash.buffer);
-  readonly #featuresOfZero = new Uint32Array(FEATURES);
   readonly #scratch: number;
 
-  /** `scratch`: 16-aligned, one page that is zero now; its first `FEATURES` words are written later. */
+  /** `scratch`: 16-aligned, for `FEATURES` words. */
   constructor(kernels: Kernels, store: PageStore, scratch: number) {
     this.#kernels = kernels;
     this.#store = store;
@@ -30,12 +29,6 @@ export class ContentIndex {
     this.#byFeature = new IndexByKey(store.slots * FEATURES);
     this.#hashOfSlot = new BigUint64Array(store.slots);
     this.#featuresOfSlot = new Uint32Array(store.slots * FEATURES);
-  }
-
-  /** Blocks of zeros are in unrelated pages alike: sharing one says nothing. `zeroPage`: one that is zero. */
-  learnZero(zeroPage: number): void {
-    this.#kernels.features(zeroPage, this.#scratch);
-    this.#featuresOfZero.set(this.#features);
   }
 
   /** Hashes the page; `findEqual`, `findNear` and `insert` then speak of it. */
@@ -93,8 +86,9 @@ export class ContentIndex {
     return (this.#features[place] ?? 0) + Math.imul(place + 1, PLACE_STEP);
   }
 
+  /** A block of one word over and over is in unrelated pages alike. */
   #saysNothing(place: number): boolean {
-    return this.#features[place] === this.#featuresOfZero[place];
+    return this.#features[place] === 0;
   }
 
   #sharedWith(slot: number): number {

@@ -68,8 +68,6 @@ export class Encoder {
     const features = this.#delta + PAGE_BYTES;
     this.#digest = features + PAGE_BYTES;
     this.#index = new ContentIndex(kernels, store, features);
-    kernels.bytes.fill(0, this.#digest, this.#digest + PAGE_BYTES);
-    this.#index.learnZero(this.#digest);
   }
 
   /**

@@ -23,6 +23,7 @@ export class SendingEnd {
 
   constructor(slots: number, make = slowKernels) {
     this.kernels = make(PAGE_BYTES + ENCODER_BYTES + slots * PAGE_BYTES);
+    this.kernels.bytes.fill(0);
     this.store = new PageStore(this.kernels, { base: PAGE_BYTES + ENCODER_BYTES, slots });
     this.encoder = new Encoder(this.kernels, this.store, PAGE_BYTES);
   }
@@ -48,6 +49,7 @@ export class ReceivingEnd {
 
   constructor(slots: number, make = slowKernels) {
     this.kernels = make(DECODER_BYTES + slots * PAGE_BYTES);
+    this.kernels.bytes.fill(0);
     this.store = new PageStore(this.kernels, { base: DECODER_BYTES, slots });
     this.decoder = new Decoder(this.kernels, this.store, 0);
   }

@@ -38,7 +38,7 @@ export class PieceDecompressor {
 
   /** One call at a time. @throws CodedError PEER_GARBAGE, WIRE_GARBAGE */
   async expand(payload: Uint8Array, rawBytes: number): Promise<Uint8Array> {
-    const out = Buffer.allocUnsafe(rawBytes);
+    const out = new Uint8Array(rawBytes);
     const written = await this.#zstd.write(payload, out);
     return written === rawBytes ? out : refuse(`a frame of ${rawBytes} bytes expands to ${written}`);
   }

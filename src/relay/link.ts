@@ -15,7 +15,7 @@ import { BATCH_PAGES_MAX, FRAME_PAYLOAD_BYTES_MAX } from "../wire/limits.ts";
 import { PAGE_BYTES } from "../page/types.ts";
 import type { RelayConfig, SourceConfig, TargetConfig } from "./config.ts";
 import { DIAL_TIMEOUT_MS, HELLO_TIMEOUT_MS, PENDING_MAX, WINDOW_FRAMES_ASKED } from "./limits.ts";
-import { sha256 } from "./sha256.ts";
+import { plainBytes, sha256 } from "./bytes.ts";
 
 export interface Greeted {
   readonly socket: Socket;
@@ -222,7 +222,7 @@ function readHello(
       else resolve({ input, theirs });
     };
     const heard = (chunk: Buffer): void => {
-      input.push(chunk);
+      input.push(plainBytes(chunk));
       try {
         const theirs = tryReadHello(input, sha256);
         if (theirs !== undefined) end(undefined, theirs);

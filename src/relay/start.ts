@@ -6,7 +6,6 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -165,10 +164,13 @@ class Running {
       socket.setTimeout(ANSWER_TIMEOUT_MS, () => fail(new Error("no answer")));
       socket.on("error", fail);
       socket.on("close", () => fail(new Error("closed without an answer")));
-      createInterface({ input: socket }).once("line", (line) => {
-        const parsed = relayStatus.safeParse(parsedJson(line));
+      let text = "";
+      socket.setEncoding("utf8").on("data", (part: string) => {
+        text += part;
+        if (!text.endsWith("\n")) return;
+        const parsed = relayStatus.safeParse(parsedJson(text));
         if (parsed.success) resolve(parsed.data);
-        else fail(new Error(line));
+        else fail(new Error(text));
         socket.destroy();
       });
       socket.write(`${JSON.stringify(asked)}\n`);

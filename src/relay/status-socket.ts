@@ -1,7 +1,6 @@
 /** The relay's own socket: one JSON object per line in, one out. Decides what a line may ask. */
 import { rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
-import { createInterface } from "node:readline";
 
 import { z } from "zod";
 
@@ -34,14 +33,12 @@ export async function serveStatus(path: string, handlers: StatusHandlers): Promi
     clients.add(socket);
     socket.on("close", () => clients.delete(socket));
     socket.on("error", () => socket.destroy());
-    let unended = 0;
-    socket.on("data", (chunk: Buffer) => {
-      const end = chunk.lastIndexOf(0x0a);
-      unended = end < 0 ? unended + chunk.length : chunk.length - end;
-      if (unended > STATUS_LINE_BYTES_MAX) socket.destroy();
-    });
-    createInterface({ input: socket }).on("line", (line) => {
-      socket.write(`${JSON.stringify(answer(line, handlers))}\n`);
+    let text = "";
+    socket.setEncoding("utf8").on("data", (part: string) => {
+      const lines = `${text}${part}`.split("\n");
+      text = lines.pop() ?? "";
+      if (text.length > STATUS_LINE_BYTES_MAX) return void socket.destroy();
+      for (const line of lines) socket.write(`${JSON.stringify(answer(line, handlers))}\n`);
     });
   });
   await new Promise<void>((resolve, reject) => {

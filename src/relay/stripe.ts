@@ -10,7 +10,7 @@ import { Codec, type Coded, encodeFrame, type Frame, plain, tryReadFrame } from 
 import { CodedError, toCodedError } from "../std/errors.ts";
 import type { TokenBucket } from "./bucket.ts";
 import { WRITE_BYTES } from "./limits.ts";
-import { sha256 } from "./sha256.ts";
+import { plainBytes, sha256 } from "./bytes.ts";
 import type { PieceCompressor, PieceDecompressor } from "./codec.ts";
 
 export interface StripeEvents {
@@ -145,7 +145,7 @@ export class Stripe {
     this.lastHeardMs = performance.now();
     this.wireBytesIn += chunk.byteLength;
     this.#parts.bucket.spend(chunk.byteLength);
-    this.#parts.input.push(chunk);
+    this.#parts.input.push(plainBytes(chunk));
     this.#readFrames();
   }
 

@@ -7,3 +7,7 @@ export const sha256: Sha256 = (parts) => {
   for (const part of parts) hash.update(part);
   return hash.digest();
 };
+
+/** A Buffer's `slice` is a view where a Uint8Array's is a copy; the pure rooms mean the latter. */
+export const plainBytes = (buffer: Uint8Array): Uint8Array =>
+  new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);

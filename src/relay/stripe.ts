@@ -50,7 +50,11 @@ export class Stripe {
     this.#parts = parts;
     this.#events = events;
     this.lastHeardMs = performance.now();
-    const { socket } = parts;
+  }
+
+  /** Events come from here on, and not before. */
+  start(): void {
+    const { socket } = this.#parts;
     socket.on("data", (chunk: Buffer) => this.#heard(chunk));
     socket.on("end", () => this.#end());
     socket.on("close", () => this.#end());
@@ -174,7 +178,8 @@ export class Stripe {
       throw new CodedError("WIRE_GARBAGE", { problem: `codec ${frame.codec} was not agreed on` });
     }
     const payload = await this.#parts.decompressor.expand(frame.payload, frame.rawBytes);
-    return { ...frame, codec: Codec.none, payload };
+    // The codec stays, as what it was.
+    return { ...frame, payload };
   }
 
   #end(): void {

@@ -9,7 +9,7 @@ import { ReturnReader } from "../stream/return-path.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { Decoder, DECODER_BYTES } from "../wire/decode.ts";
 import type { Frame } from "../wire/frame.ts";
-import { FrameKind } from "../wire/frame.ts";
+import { Codec, FrameKind } from "../wire/frame.ts";
 import { PageStore } from "../wire/store.ts";
 import type { TargetConfig } from "./config.ts";
 import { openKernels } from "./kernels.ts";
@@ -108,7 +108,7 @@ export class TargetSide implements Side {
       throw new CodedError("WIRE_GARBAGE", { problem: `a frame of kind ${frame.kind} from the source` });
     }
     const { section, pages } = this.#rebuild.pages(frame.payload);
-    this.#counts.add(pages.counters, false);
+    this.#counts.add(pages.counters, frame.codec !== Codec.none);
     this.#records += pages.count + pages.unchanged;
     return section;
   }

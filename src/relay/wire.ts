@@ -101,6 +101,7 @@ export class Wire {
         ),
     );
     this.#timer = setInterval(() => this.#tick(), PING_MS);
+    for (const stripe of this.#stripes) stripe.start();
     this.#ping();
   }
 

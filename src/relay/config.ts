@@ -58,7 +58,8 @@ export const relayConfig = z
   .refine((config) => config.insecure || config.tlsDir !== undefined, "tlsDir is needed")
   .refine(
     (config) =>
-      !config.insecure || isLoopback(config.side === "source" ? config.target.address : config.listen.address),
+      !config.insecure ||
+      isLoopback(config.side === "source" ? config.target.address : config.listen.address),
     "insecure is for loopback addresses only",
   );
 

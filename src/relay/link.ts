@@ -35,12 +35,7 @@ export interface Listening {
 
 const CODECS_UNDERSTOOD = 0b101;
 
-const helloOf = (
-  config: RelayConfig,
-  stripe: number,
-  stripes: number,
-  session: Uint8Array,
-): Hello => ({
+const helloOf = (config: RelayConfig, stripe: number, stripes: number, session: Uint8Array): Hello => ({
   role: config.side === "source" ? Role.source : Role.target,
   stripe,
   stripes,
@@ -67,7 +62,9 @@ export async function dial(config: SourceConfig, signal: AbortSignal): Promise<r
         socket.write(encodeHello(ours, sha256));
         const { input, theirs } = await readHello(socket, signal);
         const fits =
-          theirs.role === Role.target && theirs.stripe === stripe && Buffer.from(session).equals(theirs.session);
+          theirs.role === Role.target &&
+          theirs.stripe === stripe &&
+          Buffer.from(session).equals(theirs.session);
         if (!fits) throw new CodedError("WIRE_GARBAGE", { problem: "a hello that answers another one" });
         return { socket, input, ours, theirs };
       }),
@@ -83,7 +80,14 @@ function dialOne(config: SourceConfig, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = config.insecure
       ? connect({ host, port })
-      : connectTls({ host, port, minVersion: "TLSv1.3", servername: "", ...pem(config, "client"), checkServerIdentity: () => undefined });
+      : connectTls({
+          host,
+          port,
+          minVersion: "TLSv1.3",
+          servername: "",
+          ...pem(config, "client"),
+          checkServerIdentity: () => undefined,
+        });
     const fail = (error: CodedError): void => {
       socket.destroy();
       reject(error);
@@ -103,7 +107,11 @@ function dialOne(config: SourceConfig, signal: AbortSignal): Promise<Socket> {
       fail(
         trust
           ? new CodedError("PEER_UNTRUSTED", { why: error.message }, { cause: error })
-          : new CodedError("PEER_UNREACHABLE", { host: config.peerName, why: error.message }, { cause: error }),
+          : new CodedError(
+              "PEER_UNREACHABLE",
+              { host: config.peerName, why: error.message },
+              { cause: error },
+            ),
       );
     });
     socket.once(config.insecure ? "connect" : "secureConnect", () => {
@@ -144,7 +152,8 @@ export async function listen(config: TargetConfig, signal: AbortSignal): Promise
         theirs.role === Role.source &&
         !greeted.has(theirs.stripe) &&
         (first === undefined ||
-          (Buffer.from(first.theirs.session).equals(theirs.session) && first.theirs.stripes === theirs.stripes));
+          (Buffer.from(first.theirs.session).equals(theirs.session) &&
+            first.theirs.stripes === theirs.stripes));
       if (closed || !fits) throw new CodedError("WIRE_GARBAGE", { problem: "a hello of another session" });
       const ours = helloOf(config, theirs.stripe, theirs.stripes, theirs.session);
       socket.write(encodeHello(ours, sha256));
@@ -233,7 +242,9 @@ function readHello(
     const gone = (): void => end(new CodedError("LINK_LOST", { why: "it closed before its hello" }));
     const abort = (): void => end(signal.reason);
     const timer = setTimeout(() => {
-      end(new CodedError("PEER_STALLED", { host: "at the other end", waited: `${HELLO_TIMEOUT_MS / 1000} s` }));
+      end(
+        new CodedError("PEER_STALLED", { host: "at the other end", waited: `${HELLO_TIMEOUT_MS / 1000} s` }),
+      );
     }, HELLO_TIMEOUT_MS);
     socket.on("data", heard);
     socket.on("close", gone);
@@ -241,7 +252,10 @@ function readHello(
   });
 }
 
-const pem = ({ tlsDir = "" }: RelayConfig, side: "server" | "client"): { ca: Buffer; cert: Buffer; key: Buffer } => ({
+const pem = (
+  { tlsDir = "" }: RelayConfig,
+  side: "server" | "client",
+): { ca: Buffer; cert: Buffer; key: Buffer } => ({
   ca: readFileSync(join(tlsDir, "ca-cert.pem")),
   cert: readFileSync(join(tlsDir, `${side}-cert.pem`)),
   key: readFileSync(join(tlsDir, `${side}-key.pem`)),

@@ -8,7 +8,9 @@ try {
   if (file === undefined) throw new CodedError("USAGE", { problem: "A relay needs its configuration file." });
   const relay = await runRelay(readConfig(file));
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.on(signal, () => relay.abort(new CodedError("LINK_LOST", { why: `the relay was sent ${signal}` })));
+    process.on(signal, () =>
+      relay.abort(new CodedError("LINK_LOST", { why: `the relay was sent ${signal}` })),
+    );
   }
   const { error, port } = relay.status();
   if (port !== null && error === null) process.stdout.write(`listening on port ${port}\n`);

@@ -16,7 +16,11 @@ export interface OnRead {
 }
 
 /** Listens at `path` for the one connection of QEMU's `migrate unix:PATH`, and reads it straight into a buffer. */
-export function acceptQemu(path: string, onread: OnRead, accepted: (socket: Socket) => void): { close(): void } {
+export function acceptQemu(
+  path: string,
+  onread: OnRead,
+  accepted: (socket: Socket) => void,
+): { close(): void } {
   rmSync(path, { force: true });
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (connection) => {
     server.close();
@@ -44,7 +48,9 @@ export function connectQemu(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path, allowHalfOpen: true });
     const failed = (error: Error): void => {
-      reject(new CodedError("QEMU_CLOSED", { side: "target", when: `before it was reached: ${error.message}` }));
+      reject(
+        new CodedError("QEMU_CLOSED", { side: "target", when: `before it was reached: ${error.message}` }),
+      );
     };
     socket.once("error", failed);
     socket.once("connect", () => {

@@ -142,7 +142,8 @@ export class StreamRebuild extends Forwarding {
   override sectionEnd(id: number, from: number, to: number): void {
     this.verbatim(from, to);
     if (id !== this.#ramId || this.#missing !== undefined || !this.#parts.postcopyRam) return;
-    if (this.#parser.pageBytes === PAGE_BYTES) this.#missing = new MissingPages(this.#parser.blocks, PAGE_BYTES);
+    if (this.#parser.pageBytes === PAGE_BYTES)
+      this.#missing = new MissingPages(this.#parser.blocks, PAGE_BYTES);
   }
 
   override command(command: Command, from: number, to: number): void {

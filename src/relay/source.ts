@@ -83,7 +83,15 @@ export class SourceSide implements Side {
       const staging = INTAKE_BYTES + ENCODER_BYTES;
       const { postcopyRam } = capabilities;
       this.#encoding = new StreamEncoding(
-        { bytes: kernels.bytes, encoder, store, staging, zeroPage: staging + PAGE_BYTES, postcopyRam },
+        {
+          bytes: kernels.bytes,
+          copyPage: kernels.copy,
+          encoder,
+          store,
+          staging,
+          zeroPage: staging + PAGE_BYTES,
+          postcopyRam,
+        },
         {
           raw: (bytes) => this.#wire?.send("raw", [bytes], this.#level !== undefined),
           pages: (batch) => {
@@ -153,7 +161,8 @@ export class SourceSide implements Side {
       throw new CodedError("WIRE_GARBAGE", { problem: `a frame of kind ${frame.kind} from the target` });
     }
     const qemu = this.#qemu;
-    if (qemu === undefined) throw new CodedError("WIRE_GARBAGE", { problem: "an answer before the question" });
+    if (qemu === undefined)
+      throw new CodedError("WIRE_GARBAGE", { problem: "an answer before the question" });
     for (const bytes of this.#answers(frame.payload)) {
       this.#bytesOut += bytes.byteLength;
       // QEMU that is gone ends its stream as well; nothing more is to be said here.

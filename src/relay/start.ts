@@ -58,7 +58,11 @@ const filesOf = (dir: string) =>
   }) as const;
 
 /** @throws CodedError USAGE, TOOL_FAILED with its last words. */
-export async function startRelay(input: StartConfig, dir: string, timeoutMs = START_TIMEOUT_MS): Promise<RelayProcess> {
+export async function startRelay(
+  input: StartConfig,
+  dir: string,
+  timeoutMs = START_TIMEOUT_MS,
+): Promise<RelayProcess> {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const files = filesOf(dir);
   const { statusSocket, resultFile } = files;
@@ -66,7 +70,10 @@ export async function startRelay(input: StartConfig, dir: string, timeoutMs = ST
   for (const file of [statusSocket, resultFile, files.handle]) rmSync(file, { force: true });
   writeFileSync(files.config, JSON.stringify(config), { mode: 0o600 });
   const log = openSync(files.log, "a", 0o600);
-  const child = spawn(process.execPath, [MAIN, files.config], { detached: true, stdio: ["ignore", log, log] });
+  const child = spawn(process.execPath, [MAIN, files.config], {
+    detached: true,
+    stdio: ["ignore", log, log],
+  });
   closeSync(log);
   const gone = new Promise<void>((resolve) => {
     child.once("exit", () => resolve());
@@ -127,7 +134,8 @@ class Running {
   async status(): Promise<RelayStatus> {
     const live = await this.#ask({ do: "status" }).catch(() => undefined);
     const status = live ?? lastStatus(this.handle.dir);
-    if (status === undefined) throw failed("it does not answer and left no result", filesOf(this.handle.dir).log);
+    if (status === undefined)
+      throw failed("it does not answer and left no result", filesOf(this.handle.dir).log);
     return status;
   }
 
@@ -197,5 +205,8 @@ function failed(why: string, log: string): CodedError {
   } catch {
     // No log, no words.
   }
-  return new CodedError("TOOL_FAILED", { command: "the relay", why: words === "" ? why : `${why}; log: ${words}` });
+  return new CodedError("TOOL_FAILED", {
+    command: "the relay",
+    why: words === "" ? why : `${why}; log: ${words}`,
+  });
 }

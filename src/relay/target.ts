@@ -82,7 +82,12 @@ export class TargetSide implements Side {
     const kernels = openKernels({ pages: decoderPages + slots });
     const store = new PageStore(kernels, { base: DECODER_BYTES, slots });
     const decoder = new Decoder(kernels, store, 0);
-    this.#rebuild = new StreamRebuild({ kernels, decoder, store, postcopyRam: this.#config.capabilities.postcopyRam });
+    this.#rebuild = new StreamRebuild({
+      kernels,
+      decoder,
+      store,
+      postcopyRam: this.#config.capabilities.postcopyRam,
+    });
   }
 
   async #frame(frame: Frame): Promise<void> {
@@ -159,9 +164,7 @@ export class TargetSide implements Side {
     return {
       phase: this.#phase,
       port: this.#listening?.port ?? null,
-      mode: isPassing
-        ? { kind: "pass-through", reason: opaque?.kind ?? "asked for" }
-        : { kind: "encoding" },
+      mode: isPassing ? { kind: "pass-through", reason: opaque?.kind ?? "asked for" } : { kind: "encoding" },
       qemuBytesIn: this.#bytesIn,
       qemuBytesOut: this.#bytesOut,
       wireBytesIn: this.#wire?.wireBytesIn ?? 0,

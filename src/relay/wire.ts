@@ -162,7 +162,9 @@ export class Wire {
     void Promise.all(this.#stripes.map((each) => each.flushed())).then(() => {
       clearTimeout(timer);
       // Closed, not destroyed: unread input would turn the last word into a reset.
-      void Promise.all(this.#stripes.map((each) => each.close())).then(() => setTimeout(destroy, LAST_WORD_MS));
+      void Promise.all(this.#stripes.map((each) => each.close())).then(() =>
+        setTimeout(destroy, LAST_WORD_MS),
+      );
     });
   }
 
@@ -193,7 +195,11 @@ export class Wire {
         return this.#pong(frame);
       case FrameKind.abort: {
         const { code, sentence } = abortOf(frame);
-        const error = new CodedError("PEER_REFUSED", { host: this.#peerName, why: `${code}: ${sentence}`, peerCode: code });
+        const error = new CodedError("PEER_REFUSED", {
+          host: this.#peerName,
+          why: `${code}: ${sentence}`,
+          peerCode: code,
+        });
         return this.fail(error, true);
       }
       default:

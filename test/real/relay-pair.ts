@@ -31,6 +31,8 @@ export interface PairOptions {
   readonly capabilities?: readonly string[];
   readonly relay?: Partial<StartConfig>;
   readonly connections?: number;
+  /** QEMU's own limit. */
+  readonly maxBandwidth?: number;
   /** With certificates of hosts a and b in it. */
   readonly pki?: string;
   /** Between the relays: told the target's port, answers with the one to dial. */
@@ -107,7 +109,9 @@ export async function startPair(options: PairOptions): Promise<Pair> {
     targetRelay,
     migrate: async () => {
       await until("the wire", async () => (await sourceRelay.status()).phase !== "waiting");
-      await source.qmp.execute("migrate-set-parameters", { "max-bandwidth": 2 ** 33 });
+      await source.qmp.execute("migrate-set-parameters", {
+        "max-bandwidth": options.maxBandwidth ?? 2 ** 33,
+      });
       await target.qmp.execute("migrate-incoming", { uri: `unix:${join(dir, "target-in.sock")}` });
       await source.qmp.execute("migrate", { uri: `unix:${join(dir, "source-out.sock")}` });
     },

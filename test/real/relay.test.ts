@@ -8,11 +8,23 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { initCa, issueHost } from "../../src/agent/pki.ts";
 import { checkTicker, ensureTicker, tickerMachine } from "../../src/lab/guest/ticker.ts";
-import { memory, type Pair, type PairOptions, runState, start, startPair, statusOf, until } from "./relay-pair.ts";
+import {
+  memory,
+  type Pair,
+  type PairOptions,
+  runState,
+  start,
+  startPair,
+  statusOf,
+  until,
+} from "./relay-pair.ts";
 
 const RAM_BYTES = 64 * 2 ** 20;
 /** Slow enough that a copy is still under way when the test acts. */
 const SLOW_BYTES_PER_SECOND = 20_000;
+
+/** The ticker dirties memory faster than this. */
+const SEVERAL_ROUNDS = 4_000_000;
 
 let dir: string;
 let pairs: Pair[] = [];
@@ -91,10 +103,13 @@ describe("pre-copy through relays", () => {
   });
 
   it("does so with pages in a form that it cannot read, and says so", async () => {
-    const pair = await ticking({ capabilities: ["xbzrle"] });
-    await pair.source.qmp.execute("migrate-set-parameters", { "downtime-limit": 0 });
+    const pair = await ticking({ capabilities: ["xbzrle"], maxBandwidth: SEVERAL_ROUNDS });
+    await pair.source.qmp.execute("migrate-set-parameters", { "downtime-limit": 1 });
     await pair.migrate();
-    await until("passing through", async () => (await pair.sourceRelay.status()).mode.kind === "pass-through");
+    await until(
+      "passing through",
+      async () => (await pair.sourceRelay.status()).mode.kind === "pass-through",
+    );
     expect((await pair.sourceRelay.status()).mode).toMatchObject({ reason: "pages in the form xbzrle" });
     await pair.source.qmp.execute("migrate-set-parameters", { "downtime-limit": 2_000 });
     await completed(pair);
@@ -113,14 +128,18 @@ async function fetching(pair: Pair): Promise<void> {
 describe("post-copy through relays", () => {
   it.each([
     ["at once", 0],
-    ["after pages were copied", 3_000_000],
+    // Not in a later round: then QEMU 7.2 under TCG loses writes, without any relay too.
+    ["after pages were copied", 1_200_000],
   ])("delivers each page once, switched %s, and the guest finds its memory", async (_when, copiedBytes) => {
-    const pair = await ticking({ capabilities: ["postcopy-ram"] });
+    const pair = await ticking({
+      capabilities: ["postcopy-ram"],
+      ...(copiedBytes > 0 ? { maxBandwidth: SEVERAL_ROUNDS } : {}),
+    });
     const { source, target } = pair;
     await source.qmp.execute("migrate-set-parameters", { "max-postcopy-bandwidth": 300_000 });
+    if (copiedBytes > 0) await source.qmp.execute("migrate-set-parameters", { "downtime-limit": 1 });
     await pair.migrate();
     if (copiedBytes > 0) {
-      await source.qmp.execute("migrate-set-parameters", { "max-bandwidth": 8_000_000 });
       await until("copied", async () => (await pair.sourceRelay.status()).qemuBytesIn > copiedBytes);
     }
     await source.qmp.execute("migrate-start-postcopy", {});
@@ -156,16 +175,19 @@ describe("post-copy through relays", () => {
 describe("a fault before the hand-over", () => {
   const slow = { relay: { bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND } } as const;
 
-  it.each(["sourceRelay", "targetRelay"] as const)("leaves the guest running when the %s is killed", async (which) => {
-    const pair = await ticking(slow);
-    await pair.migrate();
-    await until("copying", async () => (await pair.targetRelay.status()).qemuBytesOut > 0);
-    await pair[which].kill();
-    await until("failed", async () => (await statusOf(pair.source)) === "failed");
-    expect(await runState(pair.source)).toBe("running");
-    const other = which === "sourceRelay" ? pair.targetRelay : pair.sourceRelay;
-    expect(await other.exited).toMatchObject({ phase: "failed", error: { code: "LINK_LOST" } });
-  });
+  it.each(["sourceRelay", "targetRelay"] as const)(
+    "leaves the guest running when the %s is killed",
+    async (which) => {
+      const pair = await ticking(slow);
+      await pair.migrate();
+      await until("copying", async () => (await pair.targetRelay.status()).qemuBytesOut > 0);
+      await pair[which].kill();
+      await until("failed", async () => (await statusOf(pair.source)) === "failed");
+      expect(await runState(pair.source)).toBe("running");
+      const other = which === "sourceRelay" ? pair.targetRelay : pair.sourceRelay;
+      expect(await other.exited).toMatchObject({ phase: "failed", error: { code: "LINK_LOST" } });
+    },
+  );
 
   it("never loads what was changed on the way", async () => {
     const pair = await ticking({ between: (port) => flipping(port, 20_000) });

@@ -1,3 +1,4 @@
+/** Bytes as the pure rooms want them: their SHA-256, and a copy that is one. */
 import { createHash } from "node:crypto";
 
 import type { Sha256 } from "../wire/frame.ts";

@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { encodeRecords } from "../stream/encode.ts";
 import { encodeHello, HELLO_BYTES, Role } from "../wire/hello.ts";
 import { BATCH_PAGES_MAX, FRAME_PAYLOAD_BYTES_MAX } from "../wire/limits.ts";
 import { sha256 } from "./bytes.ts";
@@ -178,6 +179,45 @@ describe("two sides passing bytes through", () => {
     expect((last.wireBytesOut + last.wireBytesIn - 131_072) / seconds).toBeLessThan(rate);
     expect(last.error).toBeNull();
   });
+});
+
+it("passes on untouched what follows a page in a form it cannot read, behind a record that names its block", async () => {
+  const page = (offset: number, value: number) =>
+    ({
+      kind: "page",
+      block: "pc.ram",
+      offset,
+      continued: false,
+      bytes: new Uint8Array(4096).fill(value),
+    }) as const;
+  const plain = encodeRecords([
+    { kind: "header" },
+    { kind: "section-begin", section: { type: "start", id: 2, idstr: "ram", instance: 0, version: 4 } },
+    { kind: "ram-size", totalBytes: 2 ** 20 },
+    { kind: "ram-block", block: { name: "pc.ram", usedBytes: 2 ** 20 } },
+    { kind: "mark", mark: "eos" },
+    { kind: "section-end", id: 2 },
+    { kind: "section-begin", section: { type: "part", id: 2 } },
+    page(0, 1),
+    page(4096, 2),
+  ]);
+  // Offset 0 with XBZRLE and CONTINUE, then what nobody here understands.
+  const foreign = Buffer.concat([Buffer.from("0000000000000060", "hex"), randomBytes(5000)]);
+  const got: Buffer[] = [];
+  const { source, qemu } = await pair(
+    (socket) => {
+      socket.on("data", (bytes) => got.push(bytes));
+      socket.on("end", () => socket.end());
+      socket.resume();
+    },
+    { encode: true, codec: { level: 1 } },
+  );
+  qemu.write(plain);
+  qemu.end(foreign);
+  expect((await source.ended).mode).toEqual({ kind: "pass-through", reason: "pages in the form xbzrle" });
+  const head = encodeRecords([{ kind: "section-begin", section: { type: "part", id: 2 } }, page(4096, 2)]);
+  const all = Buffer.concat(got);
+  expect(all.subarray(-foreign.length - head.length).equals(Buffer.concat([head, foreign]))).toBe(true);
 });
 
 function stranger(port: number): Socket {

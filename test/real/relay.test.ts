@@ -101,20 +101,6 @@ describe("pre-copy through relays", () => {
     await expectSameMemory(pair);
     await expectRelaysDone(pair);
   });
-
-  it("does so with pages in a form that it cannot read, and says so", async () => {
-    const pair = await ticking({ capabilities: ["xbzrle"], maxBandwidth: SEVERAL_ROUNDS });
-    await pair.source.qmp.execute("migrate-set-parameters", { "downtime-limit": 1 });
-    await pair.migrate();
-    await until(
-      "passing through",
-      async () => (await pair.sourceRelay.status()).mode.kind === "pass-through",
-    );
-    expect((await pair.sourceRelay.status()).mode).toMatchObject({ reason: "pages in the form xbzrle" });
-    await pair.source.qmp.execute("migrate-set-parameters", { "downtime-limit": 2_000 });
-    await completed(pair);
-    await expectSameMemory(pair);
-  });
 });
 
 async function fetching(pair: Pair): Promise<void> {

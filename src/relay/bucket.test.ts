@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { array, assert, integer, property, record } from "fast-check";
 import { expect, test } from "vitest";
 
 import { TokenBucket } from "./bucket.ts";
@@ -10,14 +10,14 @@ test("without a cap nothing waits", () => {
 });
 
 test("whatever is sent when, no stretch of time carries more than the cap, one piece and what was saved", () => {
-  const pieces = fc.array(
-    fc.record({ bytes: fc.integer({ min: 1, max: 65_536 }), idleMs: fc.integer({ min: 0, max: 50 }) }),
+  const pieces = array(
+    record({ bytes: integer({ min: 1, max: 65_536 }), idleMs: integer({ min: 0, max: 50 }) }),
     {
       minLength: 2,
     },
   );
-  fc.assert(
-    fc.property(pieces, fc.integer({ min: 10_000, max: 10_000_000 }), (list, rate) => {
+  assert(
+    property(pieces, integer({ min: 10_000, max: 10_000_000 }), (list, rate) => {
       const bucket = new TokenBucket(rate, 0);
       let now = 0;
       let sent = 0;

@@ -85,7 +85,7 @@ export class SourceSide implements Side {
       this.#encoding = new StreamEncoding(
         {
           bytes: kernels.bytes,
-          copyPage: kernels.copy,
+          copyPage: (from, to) => kernels.copy(from, to),
           encoder,
           store,
           staging,

@@ -20,7 +20,7 @@ import {
   returnFrame,
 } from "../wire/frame.ts";
 import { FrameOrder } from "../wire/order.ts";
-import { TokenBucket } from "./bucket.ts";
+import type { TokenBucket } from "./bucket.ts";
 import { Flight } from "./flight.ts";
 import { CLOSE_SKEW_MS, CODEC_QUEUE_BYTES, LAST_WORD_MS, PING_MS, SILENT_MS } from "./limits.ts";
 import type { Greeted } from "./link.ts";
@@ -68,7 +68,6 @@ export class Wire {
   #number = 0;
   #acknowledged = 0;
   #credits: number;
-  #uncodedFrames = 0;
   #applying = false;
   #sentEnd = false;
   #gotEnd = false;
@@ -131,7 +130,6 @@ export class Wire {
     if (this.#state !== "open") return;
     this.#number += 1;
     this.#credits -= 1;
-    this.#uncodedFrames += 1;
     const number = this.#number;
     const make = MAKE[kind];
     this.#leastBusy().send(number, parts, compress, (coded) => make(number, coded));
@@ -158,14 +156,16 @@ export class Wire {
       for (const each of this.#stripes) each.destroy();
     };
     if (peerKnows) return destroy();
+    void this.#sayLast(destroy);
+  }
+
+  async #sayLast(destroy: () => void): Promise<void> {
     const timer = setTimeout(destroy, LAST_WORD_MS);
-    void Promise.all(this.#stripes.map((each) => each.flushed())).then(() => {
-      clearTimeout(timer);
-      // Closed, not destroyed: unread input would turn the last word into a reset.
-      void Promise.all(this.#stripes.map((each) => each.close())).then(() =>
-        setTimeout(destroy, LAST_WORD_MS),
-      );
-    });
+    await Promise.all(this.#stripes.map((each) => each.flushed()));
+    clearTimeout(timer);
+    setTimeout(destroy, LAST_WORD_MS);
+    // Closed, not destroyed: unread input would turn the last word into a reset.
+    await Promise.all(this.#stripes.map((each) => each.close()));
   }
 
   #leastBusy(): Stripe {
@@ -175,7 +175,6 @@ export class Wire {
   }
 
   #coded(number: number, wireBytes: number): void {
-    this.#uncodedFrames -= 1;
     if (number > this.#acknowledged) this.#flight.sent(number, wireBytes);
     this.#tellRoom();
   }

@@ -86,7 +86,7 @@ export async function startPair(options: PairOptions): Promise<Pair> {
       ...(pki === undefined ? {} : { tlsDir: join(pki, "b") }),
       qemuSocket: join(dir, "target-in.sock"),
       listen: { address: "127.0.0.1", portMin: 0, portMax: 0 },
-    } as StartConfig,
+    },
     join(dir, "target-relay"),
   );
   const port = targetRelay.port ?? 0;
@@ -99,7 +99,7 @@ export async function startPair(options: PairOptions): Promise<Pair> {
       qemuSocket: join(dir, "source-out.sock"),
       target: { address: "127.0.0.1", port: (await options.between?.(port)) ?? port },
       connections: options.connections ?? 1,
-    } as StartConfig,
+    },
     join(dir, "source-relay"),
   );
   return {

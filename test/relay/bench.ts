@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { encodeRecords } from "../../src/stream/encode.ts";
-import { startRelay, type StartConfig } from "../../src/relay/start.ts";
+import { startRelay } from "../../src/relay/start.ts";
 
 const { values } = parseArgs({
   options: {
@@ -108,7 +108,7 @@ const target = await startRelay(
     side: "target",
     qemuSocket: join(dir, "in.sock"),
     listen: { address: "127.0.0.1", portMin: 0, portMax: 0 },
-  } as StartConfig,
+  },
   join(dir, "t"),
 );
 const source = await startRelay(
@@ -118,7 +118,7 @@ const source = await startRelay(
     qemuSocket: join(dir, "out.sock"),
     target: { address: "127.0.0.1", port: target.port ?? 0 },
     connections: Number(values.connections),
-  } as StartConfig,
+  },
   join(dir, "s"),
 );
 while ((await source.status()).phase === "waiting") await new Promise((resolve) => setTimeout(resolve, 10));

@@ -147,7 +147,7 @@ describe("post-copy through relays", () => {
   });
 
   it("pauses on both sides when a relay dies, and nothing is lost", async () => {
-    const pair = await ticking({ capabilities: ["postcopy-ram"] });
+    const pair = await ticking({ capabilities: ["postcopy-ram"], maxBandwidth: SEVERAL_ROUNDS });
     const { source, target } = pair;
     await source.qmp.execute("migrate-set-parameters", { "max-postcopy-bandwidth": 50_000 });
     await fetching(pair);

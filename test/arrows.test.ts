@@ -10,7 +10,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   migration: ["api", "std"],
   stream: ["std"],
   page: [],
-  wire: ["page", "std"],
+  wire: ["page/types.ts", "std"],
   relay: ["stream", "page", "wire", "std"],
   qmp: ["std"],
   qemu: ["qmp", "api", "std"],

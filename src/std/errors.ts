@@ -238,6 +238,18 @@ export const catalogue = {
     what: (d) => `What the other relay sent arrived changed: ${s(d, "what")} does not match its check.`,
     next: () => "Nothing of it was used. Try again; if it happens again, test the memory of both hosts.",
   },
+  LINK_LOST: {
+    status: 502,
+    exit: ExitCode.failed,
+    what: (d) => `The connection between the relays broke: ${s(d, "why")}`,
+    next: () => "See whether the link and the other relay are up; before the hand-over, simply migrate again.",
+  },
+  QEMU_CLOSED: {
+    status: 500,
+    exit: ExitCode.failed,
+    what: (d) => `QEMU at the ${s(d, "side")} closed its migration socket ${s(d, "when")}.`,
+    next: () => "Its own reason is in query-migrate, or in qemu.log on that host.",
+  },
   // ---- this host
   AGENT_UNREACHABLE: {
     status: 503,

@@ -1,0 +1,198 @@
+/**
+ * The target's side: frames in, a stream for QEMU out; the return path the other way. Decides when QEMU is connected to
+ * (with the first bytes, never to try), and what the end of one side means for the other.
+ */
+import type { Socket } from "node:net";
+
+import { PAGE_BYTES } from "../page/types.ts";
+import { ReturnReader } from "../stream/return-path.ts";
+import { CodedError, toCodedError } from "../std/errors.ts";
+import { Decoder, DECODER_BYTES } from "../wire/decode.ts";
+import type { Frame } from "../wire/frame.ts";
+import { Codec, FrameKind } from "../wire/frame.ts";
+import { PageStore } from "../wire/store.ts";
+import type { TargetConfig } from "./config.ts";
+import { openKernels } from "./kernels.ts";
+import { listen, type Listening } from "./link.ts";
+import { connectQemu, writeAll } from "./qemu-socket.ts";
+import { StreamRebuild } from "./rebuild.ts";
+import { levelOf, type Side, type SideOptions, type SideStatus } from "./side.ts";
+import { PageCounts } from "./status.ts";
+import { Wire } from "./wire.ts";
+
+export class TargetSide implements Side {
+  readonly ended: Promise<CodedError | undefined>;
+  readonly #config: TargetConfig;
+  readonly #options: SideOptions<TargetConfig>;
+  readonly #end = Promise.withResolvers<CodedError | undefined>();
+  readonly #counts = new PageCounts();
+  readonly #returned = new ReturnReader();
+  #listening: Listening | undefined;
+  #wire: Wire | undefined;
+  #rebuild: StreamRebuild | undefined;
+  #qemu: Socket | undefined;
+  #written: Promise<boolean> = Promise.resolve(true);
+  #phase: SideStatus["phase"] = "waiting";
+  #bytesIn = 0;
+  #bytesOut = 0;
+  #records = 0;
+  #isOver = false;
+  #qemuEnded = false;
+  #streamEnded = false;
+  /** QEMU said that it loaded everything. */
+  #loaded = false;
+
+  constructor(options: SideOptions<TargetConfig>) {
+    this.#options = options;
+    this.#config = options.config;
+    this.ended = this.#end.promise;
+  }
+
+  /** Settles when the wire is up; `port` is known as soon as `listening` was told. */
+  async start(listening: () => void): Promise<void> {
+    const { config, bucket, signal } = this.#options;
+    this.#listening = await listen(config, signal);
+    listening();
+    const greeted = await this.#listening.greeted;
+    const [first] = greeted;
+    if (first === undefined) throw new RangeError("no connection");
+    if (config.encode && !config.recovery) {
+      this.#prepare(Math.min(first.ours.storeSlots, first.theirs.storeSlots));
+    }
+    this.#phase = "connected";
+    this.#wire = new Wire(
+      { greeted, peerName: config.peerName, level: levelOf(config), bucket },
+      {
+        frame: (frame) => this.#frame(frame),
+        peerEnded: () => {
+          this.#streamEnded = true;
+          void this.#written.then(() => this.#qemu?.end());
+          // QEMU that never got a byte has nothing to answer.
+          if (this.#qemu === undefined) this.#answersEnded();
+        },
+        room: () => this.#qemu?.resume(),
+        done: () => this.#over(undefined),
+        failed: (error) => this.#over(error),
+      },
+    );
+  }
+
+  #prepare(slots: number): void {
+    const decoderPages = DECODER_BYTES / PAGE_BYTES;
+    const kernels = openKernels({ pages: decoderPages + slots });
+    const store = new PageStore(kernels, { base: DECODER_BYTES, slots });
+    const decoder = new Decoder(kernels, store, 0);
+    this.#rebuild = new StreamRebuild({
+      kernels,
+      decoder,
+      store,
+      postcopyRam: this.#config.capabilities.postcopyRam,
+    });
+  }
+
+  async #frame(frame: Frame): Promise<void> {
+    const bytes = this.#bytesFor(frame);
+    this.#qemu ??= await this.#connect();
+    // Decoding the next batch goes on while QEMU takes this one, but no further ahead.
+    await this.#hasWritten();
+    this.#bytesOut += bytes.byteLength;
+    this.#written = writeAll(this.#qemu, bytes);
+    if (frame.kind === FrameKind.raw) await this.#hasWritten();
+    if (this.#rebuild?.isPostCopy === true) this.#phase = "post-copy";
+  }
+
+  async #hasWritten(): Promise<void> {
+    if ((await this.#written) || this.#loaded) return;
+    // The reason, if QEMU had one, has travelled before this as its answer.
+    throw new CodedError("QEMU_CLOSED", { side: "target", when: "before it had loaded everything" });
+  }
+
+  #bytesFor(frame: Frame): Uint8Array {
+    if (frame.kind === FrameKind.raw) return this.#rebuild?.raw(frame.payload) ?? frame.payload;
+    if (frame.kind !== FrameKind.pages || this.#rebuild === undefined) {
+      throw new CodedError("WIRE_GARBAGE", { problem: `a frame of kind ${frame.kind} from the source` });
+    }
+    const { section, pages } = this.#rebuild.pages(frame.payload);
+    this.#counts.add(pages.counters, frame.codec !== Codec.none);
+    this.#records += pages.count + pages.unchanged;
+    return section;
+  }
+
+  async #connect(): Promise<Socket> {
+    const socket = await connectQemu(this.#config.qemuSocket);
+    if (this.#isOver) {
+      socket.destroy();
+      throw new CodedError("LINK_LOST", { why: "it ended while QEMU was connected to" });
+    }
+    this.#phase = "copying";
+    socket.on("data", (bytes: Buffer) => this.#answered(bytes));
+    socket.on("end", () => this.#answersEnded());
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#answersEnded());
+    return socket;
+  }
+
+  #answered(bytes: Uint8Array): void {
+    this.#bytesIn += bytes.byteLength;
+    this.#wire?.send("return", [bytes], false);
+    if (this.#wire?.hasRoom === false) this.#qemu?.pause();
+    try {
+      this.#returned.push(bytes);
+      for (const { message } of this.#returned) {
+        if (message.kind === "shut" && message.value === 0) this.#loaded = true;
+      }
+    } catch {
+      // Only this side's own QEMU is heard here; the source's judges what it says.
+    }
+  }
+
+  #answersEnded(): void {
+    if (this.#qemuEnded || this.#isOver) return;
+    this.#qemuEnded = true;
+    this.#wire?.end();
+    if (this.#loaded || this.#streamEnded) return;
+    // Without a return path QEMU says nothing when it is done; one that closes in between failed.
+    if (this.#rebuild === undefined || !this.#rebuild.isComplete) {
+      this.abort(new CodedError("QEMU_CLOSED", { side: "target", when: "in the middle of the stream" }));
+    }
+  }
+
+  status(): SideStatus {
+    const rebuild = this.#rebuild;
+    const opaque = rebuild?.opaqueReason;
+    const isPassing = rebuild === undefined || (opaque !== undefined && opaque.kind !== "tail");
+    return {
+      phase: this.#phase,
+      port: this.#listening?.port ?? null,
+      mode: isPassing ? { kind: "pass-through", reason: opaque?.kind ?? "asked for" } : { kind: "encoding" },
+      qemuBytesIn: this.#bytesIn,
+      qemuBytesOut: this.#bytesOut,
+      wireBytesIn: this.#wire?.wireBytesIn ?? 0,
+      wireBytesOut: this.#wire?.wireBytesOut ?? 0,
+      framesSent: this.#wire?.frames ?? 0,
+      roundTripMs: this.#wire?.roundTripMs ?? null,
+      pageRecords: this.#records,
+      pages: this.#counts.all,
+      reportPages: this.#counts.report,
+      missingPages: rebuild?.missingPages ?? null,
+      wantedPages: 0,
+      droppedPages: rebuild?.droppedPages ?? 0,
+      refusedConnections: this.#listening?.refused() ?? 0,
+    };
+  }
+
+  abort(error: CodedError): void {
+    if (this.#wire === undefined) this.#over(error);
+    else this.#wire.fail(toCodedError(error));
+  }
+
+  #over(error: CodedError | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#listening?.close();
+    this.#phase = error === undefined ? "done" : "failed";
+    if (error === undefined) this.#qemu?.end();
+    else this.#qemu?.destroy();
+    this.#end.resolve(error);
+  }
+}

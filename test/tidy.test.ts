@@ -14,6 +14,9 @@ const ENTRY_POINTS = [
   "src/lab/observe/redis-check.ts",
   "src/lab/observe/redis-client.ts",
   "src/lab/observe/wait-echo.ts",
+  // The relay pair; started by its tests until the agent does it.
+  "src/relay/main.ts",
+  "src/relay/start.ts",
   // The smallest guest, for fault tests.
   "src/lab/guest/ticker.ts",
 ];

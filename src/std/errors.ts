@@ -242,7 +242,8 @@ export const catalogue = {
     status: 502,
     exit: ExitCode.failed,
     what: (d) => `The connection between the relays broke: ${s(d, "why")}`,
-    next: () => "See whether the link and the other relay are up; before the hand-over, simply migrate again.",
+    next: () =>
+      "See whether the link and the other relay are up; before the hand-over, simply migrate again.",
   },
   QEMU_CLOSED: {
     status: 500,

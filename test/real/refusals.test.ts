@@ -54,19 +54,6 @@ describe.runIf(isRoot)("refusals", () => {
     return answer;
   }
 
-  /** Asks for a migration that is accepted and must then fail, with nothing changed. @returns its end. */
-  async function failsUnharmed(
-    move: () => Promise<{ readonly id: string }>,
-  ): Promise<{ code?: string | undefined; reason?: string | undefined }> {
-    const before = [await arena.inventory(), JSON.stringify(await arena.qemus())];
-    const { id } = await move();
-    const { source } = await arena.settled(id);
-    expect(source.outcome).toBe("failed");
-    expect([await arena.inventory(), JSON.stringify(await arena.qemus())]).toEqual(before);
-    expect(await arena.ticking(name)).toEqual(["a"]);
-    return source;
-  }
-
   const move = (settings: object = {}): Promise<{ readonly id: string }> =>
     arena.migrate(name, "a", { technique: "pre-copy", ...settings });
 

@@ -43,8 +43,9 @@ export function stallFromFetching(view: CopyView): number {
   const faultMs = FAULT_MS + sendMs(PAGE_BYTES, bytesPerSecond);
   const touchesPerMs = view.sample.dirtyBytesPerSecond / PAGE_BYTES / 1000;
   const a = faultMs * touchesPerMs;
-  if (!Number.isFinite(pushMs) || !Number.isFinite(a)) return Infinity;
-  return HAND_OVER_MS + (a === 0 ? 0 : pushMs * (1 - Math.log1p(a) / a));
+  // A guest that touches without end waits through the whole push.
+  const share = a === 0 ? 0 : Number.isFinite(a) ? Math.min(1, Math.max(0, 1 - Math.log1p(a) / a)) : 1;
+  return share === 0 ? HAND_OVER_MS : pushMs * share + HAND_OVER_MS;
 }
 
 /** To be asked at a round's end; the reason in words when it is time to fetch. */

@@ -1,7 +1,7 @@
 /** One host's agent: its VMs, the migrations it takes part in, and the answers to every route. */
 import { randomUUID } from "node:crypto";
 
-import type { CheckReport, HostFacts, PeerView, VmView } from "../api/host.ts";
+import type { CheckReport, HostFacts, VmView } from "../api/host.ts";
 import type { MachineSpec } from "../api/machine.ts";
 import type { MigrateRequest, MigrationView } from "../api/migration.ts";
 import type { Observation, Report } from "../api/report.ts";
@@ -14,7 +14,7 @@ import { bootId, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
 import { noEvidence } from "./evidence.ts";
 import { EventHub } from "./events.ts";
-import { Facts, ownersOnly, peerView, vmsOf } from "./facts.ts";
+import { Facts, ownersOnly, peerViews, vmsOf } from "./facts.ts";
 import type { Asked, Handlers } from "./http.ts";
 import type { Log } from "./log.ts";
 import { pauseFor } from "./pause.ts";
@@ -76,7 +76,10 @@ export class Agent {
   }
 
   readonly local: Handlers<Local> = {
-    host: async () => ({ facts: await this.#facts.read(), peers: await this.#peerViews() }),
+    host: async () => ({
+      facts: await this.#facts.read(),
+      peers: await peerViews(this.config.peers, (name) => this.#peer(name)),
+    }),
     vms: async ({ query }) => (query.scope === "all" ? this.#allVms() : this.#vms.list()),
     run: async ({ body }) => this.#run(body),
     vm: ({ params }) => this.#vm(params.name),
@@ -97,6 +100,7 @@ export class Agent {
     peerHost: async (asked) => (this.#trusted(asked.peer), this.#facts.read()),
     peerCheck: async ({ peer, body }) => {
       this.#trusted(peer);
+      await this.#swept(body.machine.metadata.name);
       const vmNames = this.#vms.list().map((vm) => vm.name);
       return { facts: await this.#facts.read(), vmNames, missing: await missingHere(body.machine) };
     },
@@ -111,12 +115,6 @@ export class Agent {
       return { ...(await run.recover()), view: run.view() };
     },
   };
-
-  // ---- hosts and VMs
-
-  #peerViews(): Promise<PeerView[]> {
-    return Promise.all(this.config.peers.map((address) => peerView(this.#peer(address.name), address)));
-  }
 
   async #allVms(): Promise<VmView[]> {
     const others = await Promise.all([...this.#peers.values()].map(vmsOf));
@@ -333,6 +331,11 @@ export class Agent {
       this.#vms.start({ machine, accelerator, owner: peer, migration: request.id }),
     );
     return { ...listening, view: run.view() };
+  }
+
+  /** A copy given up a moment ago holds its name until its QEMU is gone. */
+  async #swept(name: string): Promise<void> {
+    for (const run of this.#targets.values()) if (run.final && run.record.vm === name) await run.removed;
   }
 
   #targetRun(record: Extract<MigrationRecord, { side: "target" }>): TargetRun {

@@ -60,7 +60,7 @@ function availableBytes(): number {
 }
 
 /** Whether a peer answers, and what it is. */
-export async function peerView(peer: Peer, { name, address, port }: PeerAddress): Promise<PeerView> {
+async function peerView(peer: Peer, { name, address, port }: PeerAddress): Promise<PeerView> {
   const shown = { name, address: `${address}:${port}` };
   try {
     const facts = await peer.call(peerRoutes.peerHost, { timeoutMs: PEER_TIMEOUT_MS });
@@ -80,3 +80,6 @@ export const ownersOnly = (all: readonly VmView[]): VmView[] =>
     (vm) =>
       vm.owner === vm.host || !all.some((other) => other.name === vm.name && other.owner === other.host),
   );
+
+export const peerViews = (peers: readonly PeerAddress[], of: (name: string) => Peer): Promise<PeerView[]> =>
+  Promise.all(peers.map((address) => peerView(of(address.name), address)));

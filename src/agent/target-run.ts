@@ -44,6 +44,7 @@ export class TargetRun {
   #watch: QemuWatch | undefined;
   #completed = false;
   #fetchBroken = false;
+  #removed: Promise<void> = Promise.resolve();
   #blocktimeMs: number | null = null;
   #cpuSeconds: number | null = null;
   readonly #waiters = new Set<() => void>();
@@ -58,6 +59,10 @@ export class TargetRun {
   }
   get record(): TargetRecord {
     return this.#record;
+  }
+  /** Settles when a copy that will never run has left nothing behind. Never rejects. */
+  get removed(): Promise<void> {
+    return this.#removed;
   }
   get final(): boolean {
     return targetIsFinal(this.#record.state);
@@ -208,10 +213,10 @@ export class TargetRun {
       }
       case "kill-qemu":
         this.#watch?.close();
-        await vms.remove(this.#record.vm).catch((error: unknown) => {
+        this.#removed = vms.remove(this.#record.vm).catch((error: unknown) => {
           log.error({ migration: this.id, err: error }, "the target's QEMU could not be removed");
         });
-        return;
+        return this.#removed;
     }
   }
 

@@ -33,9 +33,12 @@ export function whileHandingOver(state: In<"handing-over">, event: SourceEvent):
   } as const;
   switch (event.type) {
     case "target-accepted":
-      return go(handedOver, { do: "confirm-running" });
     case "target-running":
-      return running(handedOver);
+      // It runs, but what it has not fetched yet is gone with our QEMU.
+      if (state.sourceLost && state.way === "fetch") return go(lostWhileFetching("before the target ran"));
+      return event.type === "target-accepted"
+        ? go(handedOver, { do: "confirm-running" })
+        : running(handedOver);
     case "target-done":
       return released();
     case "target-void":

@@ -321,7 +321,13 @@ async function clear(arena: Arena, name: string): Promise<void> {
       known.map((vm) => vm.pid),
       `${host} after cleanup`,
     ).toEqual(live.filter((qemu) => qemu.host === host).map((qemu) => qemu.pid));
-    for (const vm of known) await arena.client(host).stop({ params: { name: vm.name } });
+    // A broken fetch is noticed by the target's QEMU a moment after the source knows.
+    const stop = () =>
+      arena
+        .client(host)
+        .stop({ params: { name } })
+        .catch(() => undefined);
+    if (known.length > 0) await until(`${name} to be stopped on ${host}`, 20_000, stop);
   }
   expect(await arena.leftovers(name)).toEqual([]);
 }

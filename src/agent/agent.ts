@@ -297,8 +297,6 @@ export class Agent {
     return document;
   }
 
-  // ---- migrations, target side
-
   async #prepare({ body, peer }: Asked<PeerTable["prepare"]>): Promise<{
     address: string;
     port: number;
@@ -355,8 +353,6 @@ export class Agent {
       throw new CodedError("MIGRATION_UNKNOWN", { migration: params.id });
     return run;
   }
-
-  // ---- both
 
   #peer(name: string): Peer {
     const peer = this.#peers.get(name);

@@ -123,7 +123,8 @@ class Pair {
   }
 }
 
-const kpps = (ms: number): string => `${ms < TICK_MS ? "> " : ""}${(PAGES / Math.max(ms, TICK_MS)).toFixed(0)} k/s`.padStart(12);
+const kpps = (ms: number): string =>
+  `${ms < TICK_MS ? "> " : ""}${(PAGES / Math.max(ms, TICK_MS)).toFixed(0)} k/s`.padStart(12);
 
 interface Speed {
   readonly encodeMs: number;

@@ -207,7 +207,8 @@ export const catalogue = {
   WIRE_VERSION: {
     status: 502,
     exit: ExitCode.failed,
-    what: (d) => `The other relay speaks version ${s(d, "got")} of the wire; this one speaks ${s(d, "want")}.`,
+    what: (d) =>
+      `The other relay speaks version ${s(d, "got")} of the wire; this one speaks ${s(d, "want")}.`,
     next: () => "Install the same version of godwit on both hosts, or migrate without relays: --wire direct.",
   },
   WIRE_GARBAGE: {

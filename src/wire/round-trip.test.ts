@@ -16,7 +16,8 @@ const KERNELS = {
   slow: [slowKernels, slowKernels],
 } as const;
 
-const PAGES = 12;
+/** Few, so that the same page is met again and again. */
+const PAGES = 7;
 const BLOCKS = 2;
 const VMS = 2;
 
@@ -35,11 +36,11 @@ const place = { vm: fc.nat(VMS - 1), block: fc.nat(BLOCKS - 1), page: fc.nat(PAG
 
 /** What happens to a guest; pages are sent as they are written, as by the dirty log's rounds. */
 const happening = fc.oneof(
-  { weight: 2, arbitrary: fc.record({ ...place, do: fc.constant("zero" as const) }) },
-  { weight: 3, arbitrary: fc.record({ ...place, do: fc.constant("same" as const) }) },
-  { weight: 4, arbitrary: fc.record({ ...place, do: fc.constant("noise" as const), seed: fc.nat(9) }) },
+  { weight: 4, arbitrary: fc.record({ ...place, do: fc.constant("zero" as const) }) },
+  { weight: 8, arbitrary: fc.record({ ...place, do: fc.constant("same" as const) }) },
+  { weight: 10, arbitrary: fc.record({ ...place, do: fc.constant("noise" as const), seed: fc.nat(9) }) },
   {
-    weight: 6,
+    weight: 12,
     arbitrary: fc.record({
       ...place,
       do: fc.constant("patch" as const),
@@ -48,7 +49,7 @@ const happening = fc.oneof(
     }),
   },
   {
-    weight: 3,
+    weight: 12,
     arbitrary: fc.record({
       ...place,
       do: fc.constant("copy" as const),
@@ -205,13 +206,13 @@ test.each([
 ] as const)("any sequence of writes arrives bit for bit: %s", (_name, slots, proofs, kind) => {
   const seen = new Set<number>();
   fc.assert(
-    fc.property(fc.array(happening, { minLength: 5, maxLength: 120 }), (happenings) => {
+    fc.property(fc.array(happening, { minLength: 20, maxLength: 120, size: "max" }), (happenings) => {
       for (const op of run(slots, proofs, kind, happenings).ops) seen.add(op);
     }),
-    { numRuns: 150 },
+    { numRuns: kind === "slow" ? 40 : 150 },
   );
   // Else the property would say nothing about that operation.
-  for (const op of slots === 64 ? Object.values(Op) : [Op.zero, Op.unchanged, Op.literal]) {
+  for (const op of Object.values(Op)) {
     expect([...seen]).toContain(op);
   }
 });

@@ -1,6 +1,7 @@
 /** QEMU's side of the effects: capabilities, parameters and commands, the same few calls for every technique. */
 import type { MigrateSettings } from "../api/migration.ts";
 import type { Found } from "../migration/source-types.ts";
+import { tlsCreds } from "../qemu/args.ts";
 import { mayFetch } from "../qemu/check.ts";
 import type { Qmp } from "../qmp/types.ts";
 import { CodedError } from "../std/errors.ts";
@@ -30,13 +31,7 @@ export async function setCredentials(
 ): Promise<string> {
   const id = `godwit-${endpoint}`;
   await qmp.execute("object-del", { id }).catch(() => {}); // there was none
-  await qmp.execute("object-add", {
-    "qom-type": "tls-creds-x509",
-    id,
-    dir: tlsDir,
-    endpoint,
-    "verify-peer": true,
-  });
+  await qmp.execute("object-add", { ...tlsCreds(tlsDir, endpoint), id });
   return id;
 }
 
@@ -49,7 +44,7 @@ async function setCapabilities(qmp: Qmp, wanted: Readonly<Record<string, boolean
 }
 
 export async function prepareIncoming(qmp: Qmp, settings: MigrateSettings, tlsDir: string): Promise<void> {
-  const tlsCreds = await setCredentials(qmp, tlsDir, "server");
+  const credentials = await setCredentials(qmp, tlsDir, "server");
   await setCapabilities(qmp, {
     events: true,
     "late-block-activate": true,
@@ -59,7 +54,7 @@ export async function prepareIncoming(qmp: Qmp, settings: MigrateSettings, tlsDi
     // Stall times need a kernel that reports faulting threads; the migration does not.
     await setCapabilities(qmp, { "postcopy-blocktime": true }).catch(() => {});
   }
-  await qmp.execute("migrate-set-parameters", { "tls-creds": tlsCreds });
+  await qmp.execute("migrate-set-parameters", { "tls-creds": credentials });
 }
 
 export interface Outgoing {
@@ -76,7 +71,7 @@ export const askedBandwidth = (settings: MigrateSettings): number =>
   Math.round(settings.bandwidthBytesPerSecond ?? 0);
 
 export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
-  const tlsCreds = await setCredentials(qmp, out.tlsDir, "client");
+  const credentials = await setCredentials(qmp, out.tlsDir, "client");
   await setCapabilities(qmp, {
     events: true,
     // Without it "completed" only means that the bytes left this process.
@@ -91,7 +86,7 @@ export async function startCopy(qmp: Qmp, out: Outgoing): Promise<void> {
     "max-bandwidth": out.settings.technique === "post-copy" ? firstPush(bandwidth) : bandwidth,
     "max-postcopy-bandwidth": firstPush(bandwidth),
     "downtime-limit": Math.max(1, Math.round(out.downtimeLimitMs)),
-    "tls-creds": tlsCreds,
+    "tls-creds": credentials,
     "tls-hostname": out.target,
     // auto-converge cannot be switched on during a migration, so it starts as good as off.
     ...(wantsThrottle(out.settings)

@@ -9,8 +9,6 @@
  * The rule behind it (ARCHITECTURE, rule 1): once an offer may have reached the target, only the target's answer
  * decides. Until then the source may always take the guest back. test/model/one-owner.test.ts walks every interleaving.
  */
-import type { PhaseName } from "../api/migration.ts";
-import { judge } from "./judge.ts";
 import {
   whileFetching,
   whileFetchPaused,
@@ -40,7 +38,6 @@ import {
 import { freshMemory } from "./types.ts";
 
 export const isFinal = (state: Source): boolean => state.phase === "done" || state.phase === "aborted";
-export const phaseOf = (state: Source): PhaseName => state.phase;
 
 export function step(state: Source, event: SourceEvent, job: Job): Step {
   switch (state.phase) {
@@ -49,7 +46,7 @@ export function step(state: Source, event: SourceEvent, job: Job): Step {
     case "copying":
       return whileCopying(state, event, job);
     case "switching":
-      return whileSwitching(state, event);
+      return whileCrossing(state, event);
     case "handing-over":
       return whileHandingOver(state, event);
     case "handed-over":
@@ -112,9 +109,9 @@ function whileCopying(state: In<"copying">, event: SourceEvent, job: Job): Step 
     case "sample": {
       const rounds = event.ended === undefined ? state.rounds : [...state.rounds, event.ended];
       if (state.pauseAsked || state.fetchAsked || state.guestPaused) return stay({ ...state, rounds });
-      const { decision, memory } = judge(
+      const { decision, memory } = job.technique.decide(
         { nowMs: event.nowMs, startedAtMs: state.startedAtMs, rounds, sample: event.sample },
-        job,
+        job.settings,
         state.memory,
       );
       const next = { ...state, rounds, memory };
@@ -143,25 +140,14 @@ function whileCopying(state: In<"copying">, event: SourceEvent, job: Job): Step 
       if (job.technique.opening(job.settings).pauseFirst && !state.guestPaused)
         return stay({ ...state, guestPaused: true });
       return stay({ phase: "switching", pauseAsked: state.pauseAsked, fetchAsked: state.fetchAsked });
-    case "copy-completed":
-      return handOver("copy");
-    case "fetch-started":
-      return handOver("fetch");
-    case "copy-ended":
-      return takeBack(failed("COPY_FAILED", event.why));
-    case "cancel":
-      return cancelCopy(state, cancelled);
-    case "source-lost":
-      return sourceLost(event.why);
-    case "restarted":
-      return afterRestart(state, event.found);
     default:
-      return stay(state);
+      return whileCrossing(state, event);
   }
   return stay(state);
 }
 
-function whileSwitching(state: In<"switching">, event: SourceEvent): Step {
+/** What means the same while the guest runs and once it is paused. */
+function whileCrossing(state: In<"copying" | "switching">, event: SourceEvent): Step {
   switch (event.type) {
     case "copy-completed":
       return handOver("copy");

@@ -1,5 +1,5 @@
 /**
- * The kernels over one shared memory. Decides how the module and its memory meet, and checks nothing per call: positions
+ * The kernels over one memory. Decides how the module and its memory meet, and checks nothing per call: positions
  * are the caller's own. Who has the module's bytes from where is left to others (relay/kernels.ts reads the file).
  */
 import { type Kernels, PAGE_BYTES } from "./types.ts";
@@ -13,20 +13,20 @@ const WASM_PAGE_BYTES = 65_536;
 export type KernelMemory =
   /** A new memory with room for so many pages of 4 KiB. */
   | { readonly pages: number }
-  /** One that another thread has too. */
+  /** One that is there already. */
   | { readonly memory: WebAssembly.Memory };
 
-/** The module's exports; a `bool` is 0 or 1, a `u64` arrives signed. */
+/** The module's exports; a `bool` is 0 or 1. */
 interface Exports {
   readonly isZero: (page: number) => number;
   readonly equal: (one: number, other: number) => number;
   readonly copy: (from: number, to: number) => void;
-  readonly hash: (page: number) => bigint;
+  readonly sums: (page: number, out: number) => void;
   readonly deltaEncode: (base: number, page: number, out: number, limit: number) => number;
   readonly deltaDecode: (base: number, delta: number, length: number, out: number) => number;
   readonly features: (page: number, out: number) => void;
   readonly wordClass: (page: number) => 0 | 1 | 2;
-  readonly digest: (pages: number, count: number, out: number) => void;
+  readonly digest: (sums: number, count: number, out: number) => void;
 }
 
 /** @throws RangeError when the memory asked for is larger than positions reach. */
@@ -42,7 +42,7 @@ export function loadKernels(wasm: Uint8Array<ArrayBuffer>, options: KernelMemory
     isZero: (page) => kernels.isZero(page) === 1,
     equal: (one, other) => kernels.equal(one, other) === 1,
     copy: kernels.copy,
-    hash: (page) => BigInt.asUintN(64, kernels.hash(page)),
+    sums: kernels.sums,
     deltaEncode: kernels.deltaEncode,
     deltaDecode: (base, delta, length, out) => kernels.deltaDecode(base, delta, length, out) === 1,
     features: kernels.features,
@@ -56,6 +56,7 @@ function newMemory(pages: number): WebAssembly.Memory {
   if (!(wasmPages >= 1 && wasmPages * WASM_PAGE_BYTES <= MEMORY_BYTES_MAX)) {
     throw new RangeError(`a memory of ${pages} pages is not between one page and 4 GiB`);
   }
-  // As large as it will ever be: growing would leave views behind.
-  return new WebAssembly.Memory({ initial: wasmPages, maximum: wasmPages, shared: true });
+  // As large as it will ever be: growing would leave views behind. Not shared: V8 copies in and out of shared memory word
+  // by word, and byte by byte where it is not aligned.
+  return new WebAssembly.Memory({ initial: wasmPages, maximum: wasmPages });
 }

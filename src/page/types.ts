@@ -1,6 +1,6 @@
 /**
- * Kernels over 4 KiB pages. All pages live in one shared WebAssembly memory; positions are byte offsets in it, aligned
- * to 16. No kernel allocates, none keeps anything in the memory: it is all the caller's. Implemented in assembly/
+ * Kernels over 4 KiB pages. All pages live in one WebAssembly memory; positions are byte offsets in it.
+ * Any will do; where many kernels meet a page, one aligned to 16 is a little faster. No kernel allocates, none keeps anything in the memory: it is all the caller's. Implemented in assembly/
  * (AssemblyScript, SIMD), checked against slow twins.
  */
 export const PAGE_BYTES = 4096;
@@ -12,8 +12,11 @@ export interface Kernels {
   isZero(page: number): boolean;
   equal(one: number, other: number): boolean;
   copy(from: number, to: number): void;
-  /** 64-bit hash for finding candidates only; a match is always verified. Low and high halves. */
-  hash(page: number): bigint;
+  /**
+   * 128 bits of hash at `out`, the first half in front: for finding candidates, where a match is always verified, and for
+   * `digest`.
+   */
+  sums(page: number, out: number): void;
   /**
    * XOR run-length delta that turns `base` into `page`. Writes at most `limit` bytes at `out` and returns how many; 0
    * when it would not fit: the delta is not worth it.
@@ -32,8 +35,9 @@ export interface Kernels {
   features(page: number, out: number): void;
   /** MECOM's class (Jin et al., CLUSTER 2009): 0 mostly zero bytes, 1 high word similarity, 2 low. */
   wordClass(page: number): 0 | 1 | 2;
-  /** 128-bit digest over `count` consecutive pages, to check that what was restored is what was sent. */
-  digest(pages: number, count: number, out: number): void;
+  /** 128-bit digest over pages by their `sums`, one after the other, to check that what was restored is what was sent. */
+  digest(sums: number, count: number, out: number): void;
 }
 
 export const FEATURES = 4;
+export const SUMS_BYTES = 16;

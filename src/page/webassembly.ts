@@ -2,13 +2,13 @@
 declare global {
   namespace WebAssembly {
     interface Memory {
-      readonly buffer: SharedArrayBuffer;
+      readonly buffer: ArrayBuffer;
     }
     interface Instance {
       readonly exports: Readonly<Record<string, unknown>>;
     }
     type Module = object;
-    const Memory: new (size: { initial: number; maximum: number; shared: true }) => Memory;
+    const Memory: new (size: { initial: number; maximum: number }) => Memory;
     const Module: new (bytes: Uint8Array<ArrayBuffer>) => Module;
     const Instance: new (module: Module, imports: object) => Instance;
   }

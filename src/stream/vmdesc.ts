@@ -59,10 +59,8 @@ function splitOne(tail: Uint8Array, from: number, end: number, device: unknown):
   const idstr = cursor.str8();
   const instance = cursor.u32();
   const version = cursor.u32();
-  cursor.expect(
-    idstr === field(device, "name"),
-    `the section of ${String(field(device, "name"))}, not of ${idstr}`,
-  );
+  const name = text(field(device, "name"));
+  cursor.expect(idstr === name, `the section of ${name}, not of ${idstr}`);
   const bodyBytes = bodyLength(device, 0);
   const footer = cursor.at + bodyBytes;
   if (cursor.short || !(footer + FOOTER_BYTES <= end)) throw invalid(from, `${idstr} before the end`);
@@ -91,7 +89,7 @@ function bodyLength(description: unknown, depth: number): number {
     total += count(field(one, "size")) * count(field(one, "array_len") ?? 1);
   }
   for (const one of list(field(description, "subsections"))) {
-    total += 1 + 1 + String(field(one, "vmsd_name")).length + 4 + bodyLength(one, depth + 1);
+    total += 1 + 1 + text(field(one, "vmsd_name")).length + 4 + bodyLength(one, depth + 1);
   }
   return total;
 }
@@ -99,6 +97,12 @@ function bodyLength(description: unknown, depth: number): number {
 const field = (value: unknown, name: string): unknown =>
   typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+/** Not `String`: of an object that would call what the description says. */
+function text(value: unknown): string {
+  if (typeof value !== "string") throw invalid(0, "a name in the description");
+  return value;
+}
 
 function count(value: unknown): number {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {

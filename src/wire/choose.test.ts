@@ -5,6 +5,8 @@ import { describe, expect, test } from "vitest";
 import {
   chooseLevel,
   chooseLevelName,
+  EXPECTED,
+  firstLevelFor,
   LEVEL,
   LEVELS,
   rateOf,
@@ -33,7 +35,7 @@ const settled = (sample: Sample, from: LevelName = "off"): LevelName => {
 
 describe("the choice that a steady link settles on", () => {
   test.each<readonly [string, Sample, LevelName]>([
-    ["a slow link: the strongest", sampleOf(100 * MBIT), "zstd3"],
+    ["a slow link: the strongest", sampleOf(100 * MBIT), "zstd6"],
     ["1.5 Gbit/s with one core: what that core can do", sampleOf(1500 * MBIT), "zstd1"],
     ["10 Gbit/s with half a core: nothing", sampleOf(10_000 * MBIT, 0.5), "off"],
     ["no core to spare: nothing", sampleOf(100 * MBIT, 0), "off"],
@@ -44,6 +46,7 @@ describe("the choice that a steady link settles on", () => {
         "zstd-1": { bytesPerCoreSecond: 2e9, ratio: 1 },
         zstd1: { bytesPerCoreSecond: 1e9, ratio: 0.99 },
         zstd3: { bytesPerCoreSecond: 5e8, ratio: 0.98 },
+        zstd6: { bytesPerCoreSecond: 2e8, ratio: 0.97 },
       }),
       "off",
     ],
@@ -51,14 +54,28 @@ describe("the choice that a steady link settles on", () => {
     ["10 Gbit/s with six cores: a stronger one", sampleOf(10_000 * MBIT, 6), "zstd-1"],
   ])("%s", (_name, sample, want) => {
     expect(settled(sample)).toBe(want);
-    expect(settled(sample, "zstd3")).toBe(want);
+    expect(settled(sample, "zstd6")).toBe(want);
   });
 
   test("names codec and level for the relay", () => {
     const samples = Array.from({ length: SAMPLES_NEEDED }, () => sampleOf(100 * MBIT));
-    expect(chooseLevel({ current: "off", samples })).toEqual({ codec: 1, level: 3 });
+    expect(chooseLevel({ current: "off", samples })).toEqual({ codec: 1, level: 6 });
     expect(chooseLevel({ current: "off", samples: [] })).toEqual({ codec: 0, level: 0 });
   });
+});
+
+test("what a stronger level gains alone is not worth a change", () => {
+  expect(settled(sampleOf(100 * MBIT), "zstd3")).toBe("zstd3");
+});
+
+test.each<readonly [number, LevelName]>([
+  [10, "zstd6"],
+  [100, "zstd3"],
+  [1000, "zstd1"],
+])("a link of %i Mbit/s begins with %s, which one processor keeps up with", (mbit, want) => {
+  const name = firstLevelFor(mbit * MBIT);
+  expect(name).toBe(want);
+  expect(EXPECTED[name].bytesPerCoreSecond).toBeGreaterThan((mbit * MBIT) / EXPECTED[name].ratio);
 });
 
 test("one odd sample changes nothing", () => {

@@ -1,6 +1,6 @@
 /**
  * Which codec and level the next batches get. Decides from measurements alone; measuring is left to the relay, which
- * asks about once a second and also sends a batch at another level now and then, so that levels stay measured.
+ * asks a few times a second.
  *
  * Model: with a level, guest memory moves at the slower of what the processor can encode and what the link can carry
  * of the result; without one, at the link's rate. The fastest wins, and among nearly equal ones the one that takes
@@ -11,7 +11,7 @@
  */
 import { Codec } from "./frame.ts";
 
-export const LEVELS = ["off", "zstd-3", "zstd-1", "zstd1", "zstd3"] as const;
+export const LEVELS = ["off", "zstd-3", "zstd-1", "zstd1", "zstd3", "zstd6"] as const;
 export type LevelName = (typeof LEVELS)[number];
 
 export interface Level {
@@ -27,6 +27,7 @@ export const LEVEL: Readonly<Record<LevelName, Level>> = {
   "zstd-1": { codec: Codec.zstd, level: -1 },
   zstd1: { codec: Codec.zstd, level: 1 },
   zstd3: { codec: Codec.zstd, level: 3 },
+  zstd6: { codec: Codec.zstd, level: 6 },
 };
 
 export interface LevelMeasure {
@@ -55,13 +56,28 @@ export interface ChoiceHistory {
  * Until the relay has measured its own: zstd 1.5.7 with one reused context over blocks of 64 KiB, on one core of the
  * machine this was first built on.
  */
-const EXPECTED: Readonly<Record<LevelName, LevelMeasure>> = {
+export const EXPECTED: Readonly<Record<LevelName, LevelMeasure>> = {
   off: { bytesPerCoreSecond: Number.POSITIVE_INFINITY, ratio: 1 },
   "zstd-3": { bytesPerCoreSecond: 650e6, ratio: 0.465 },
   "zstd-1": { bytesPerCoreSecond: 590e6, ratio: 0.41 },
   zstd1: { bytesPerCoreSecond: 510e6, ratio: 0.385 },
   zstd3: { bytesPerCoreSecond: 415e6, ratio: 0.379 },
+  zstd6: { bytesPerCoreSecond: 190e6, ratio: 0.367 },
 };
+
+const MIB = 2 ** 20;
+/** Below these a processor that has little else to do waits for the link also with this level. */
+const FIRST_LEVELS: readonly (readonly [bytesPerSecond: number, name: LevelName])[] = [
+  [8 * MIB, "zstd6"],
+  [40 * MIB, "zstd3"],
+];
+
+/**
+ * What to begin with on a link of this rate, before anything is measured on it. It matters: from one level to the next
+ * strongest is a few per cent, which no measurement under way would be sure enough of to change for.
+ */
+export const firstLevelFor = (linkBytesPerSecond: number): LevelName =>
+  FIRST_LEVELS.find(([limit]) => linkBytesPerSecond < limit)?.[1] ?? "zstd1";
 
 export const SAMPLES_NEEDED = 3;
 /** A change must be worth more than a measurement's noise. */

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 import { slowKernels } from "../../test/fakes/kernels.ts";
 import { ReceivingEnd, SendingEnd } from "../../test/fakes/wire-pair.ts";
-import { PAGE_BYTES, type Kernels } from "../page/types.ts";
+import { PAGE_BYTES, SUMS_BYTES, type Kernels } from "../page/types.ts";
 import { CodedError } from "../std/errors.ts";
 import { BatchColumns, Op, Phase } from "./batch.ts";
 import { DECODER_BYTES } from "./decode.ts";
@@ -27,7 +27,7 @@ const fenced = (byteLength: number): Kernels => {
     isZero: (page) => (guard(page), kernels.isZero(page)),
     equal: (one, other) => (guard(one, other), kernels.equal(one, other)),
     copy: (from, to) => (guard(from, to), kernels.copy(from, to)),
-    hash: (page) => (guard(page), kernels.hash(page)),
+    sums: (page, out) => (guard(page), kernels.sums(page, out)),
     deltaEncode: (base, page, out, limit) => (guard(base, page), kernels.deltaEncode(base, page, out, limit)),
     deltaDecode: (base, delta, length, out) => (
       guard(base, out),
@@ -35,9 +35,9 @@ const fenced = (byteLength: number): Kernels => {
     ),
     features: (page, out) => (guard(page), kernels.features(page, out)),
     wordClass: (page) => kernels.wordClass(page),
-    digest: (pages, count, out) => (
-      guard(pages + (count - 1) * PAGE_BYTES),
-      kernels.digest(pages, count, out)
+    digest: (sums, count, out) => (
+      guard(sums + count * SUMS_BYTES - PAGE_BYTES),
+      kernels.digest(sums, count, out)
     ),
   };
 };

@@ -5,16 +5,18 @@
  *
  * Once a batch was refused the store is no longer the sender's: everything is refused until `reset`.
  */
-import { PAGE_BYTES, type Kernels } from "../page/types.ts";
+import { PAGE_BYTES, SUMS_BYTES, type Kernels } from "../page/types.ts";
 import { BatchParts, Op, OPS, type Phase } from "./batch.ts";
 import { PageTally, type PageCounters } from "./counters.ts";
 import type { GuestBlock } from "./guest-map.ts";
-import { BATCH_BYTES_MAX, BATCH_PAGES_MAX } from "./limits.ts";
+import { BATCH_BYTES_MAX, BATCH_DIGEST_BYTES, BATCH_PAGES_MAX } from "./limits.ts";
 import { damaged, refuse } from "./refuse.ts";
 import type { PageStore } from "./store.ts";
 
-/** Restored pages, one delta, one digest. */
-export const DECODER_BYTES = BATCH_PAGES_MAX * PAGE_BYTES + 2 * PAGE_BYTES;
+/** The payload, restored pages, their sums, one digest. */
+export const DECODER_BYTES =
+  (2 * BATCH_PAGES_MAX + Math.ceil((BATCH_PAGES_MAX * SUMS_BYTES + BATCH_DIGEST_BYTES) / PAGE_BYTES)) *
+  PAGE_BYTES;
 
 /** In the order they were added. Valid until the next batch; the arrays are longer than `count`. */
 export interface RestoredPages {
@@ -34,8 +36,9 @@ export interface RestoredPages {
 export class Decoder {
   readonly #kernels: Kernels;
   readonly #store: PageStore;
+  readonly #payloadAt: number;
   readonly #restoredAt: number;
-  readonly #deltaAt: number;
+  readonly #sumsAt: number;
   readonly #digestAt: number;
   readonly #parts = new BatchParts();
   readonly #tally = new PageTally();
@@ -49,9 +52,10 @@ export class Decoder {
   constructor(kernels: Kernels, store: PageStore, scratch: number) {
     this.#kernels = kernels;
     this.#store = store;
-    this.#restoredAt = scratch;
-    this.#deltaAt = scratch + BATCH_PAGES_MAX * PAGE_BYTES;
-    this.#digestAt = this.#deltaAt + PAGE_BYTES;
+    this.#payloadAt = scratch;
+    this.#restoredAt = scratch + BATCH_PAGES_MAX * PAGE_BYTES;
+    this.#sumsAt = this.#restoredAt + BATCH_PAGES_MAX * PAGE_BYTES;
+    this.#digestAt = this.#sumsAt + BATCH_PAGES_MAX * SUMS_BYTES;
   }
 
   /** `vm` and `phase` are what this side knows: a batch that says otherwise is refused. */
@@ -88,8 +92,9 @@ export class Decoder {
 
   #applyAll(): { count: number; restored: number } {
     const parts = this.#parts;
-    let literalAt = 0;
-    let deltaAt = parts.literalBytes;
+    this.#kernels.bytes.set(parts.payload, this.#payloadAt);
+    let literalAt = this.#payloadAt;
+    let deltaAt = this.#payloadAt + parts.literalBytes;
     let count = 0;
     let restored = 0;
     for (let index = 0; index < parts.pages; index += 1) {
@@ -100,9 +105,9 @@ export class Decoder {
       const block = this.#store.block(parts.vm, blockId);
       if (block === undefined) return refuse(`RAM block ${blockId} is unknown`);
       if (page >= block.pages) return refuse(`page ${page} is beyond RAM block ${blockId}`);
-      const out = this.#restoredAt + restored * PAGE_BYTES;
-      const from = op === Op.literal ? literalAt : deltaAt;
-      this.#apply(op, block, page, parts.slots[index] ?? 0, parts.payload.subarray(from, from + length), out);
+      // A literal is restored where it lies.
+      const out = op === Op.literal ? literalAt : this.#restoredAt + restored * PAGE_BYTES;
+      this.#apply(op, block, page, parts.slots[index] ?? 0, deltaAt, length, out);
       if (op === Op.literal) literalAt += length;
       else deltaAt += length;
       this.#tally.add(op, length);
@@ -112,12 +117,22 @@ export class Decoder {
       this.#positions[count] = out;
       this.#isZero[count] = op === Op.zero ? 1 : 0;
       count += 1;
-      if (op !== Op.zero) restored += 1;
+      if (op === Op.zero) continue;
+      this.#kernels.sums(out, this.#sumsAt + restored * SUMS_BYTES);
+      restored += 1;
     }
     return { count, restored };
   }
 
-  #apply(op: Op, block: GuestBlock, page: number, slot: number, payload: Uint8Array, out: number): void {
+  #apply(
+    op: Op,
+    block: GuestBlock,
+    page: number,
+    slot: number,
+    delta: number,
+    length: number,
+    out: number,
+  ): void {
     const store = this.#store;
     switch (op) {
       case Op.zero:
@@ -128,7 +143,7 @@ export class Decoder {
       case Op.delta: {
         const own = store.slotOf(block, page);
         if (own < 0) return refuse(`page ${page} has a delta but no base`);
-        this.#applyDelta(own, payload, out);
+        this.#applyDelta(own, delta, length, out);
         break;
       }
       case Op.duplicate:
@@ -137,27 +152,24 @@ export class Decoder {
         return store.refer(block, page, slot);
       case Op.similar:
         if (!store.holds(slot)) return refuse(`slot ${slot} is empty`);
-        this.#applyDelta(slot, payload, out);
+        this.#applyDelta(slot, delta, length, out);
         break;
       case Op.literal:
-        this.#kernels.bytes.set(payload, out);
         break;
     }
     store.place(block, page, out);
   }
 
-  #applyDelta(slot: number, delta: Uint8Array, out: number): void {
-    this.#kernels.bytes.set(delta, this.#deltaAt);
+  #applyDelta(slot: number, delta: number, length: number, out: number): void {
     const base = this.#store.positionOf(slot);
-    if (!this.#kernels.deltaDecode(base, this.#deltaAt, delta.byteLength, out))
-      refuse("a delta cannot be applied");
+    if (!this.#kernels.deltaDecode(base, delta, length, out)) refuse("a delta cannot be applied");
     this.#store.touch(slot);
   }
 
   #checkDigest(restored: number): void {
     const { bytes } = this.#kernels;
     const { digest } = this.#parts;
-    if (restored > 0) this.#kernels.digest(this.#restoredAt, restored, this.#digestAt);
+    if (restored > 0) this.#kernels.digest(this.#sumsAt, restored, this.#digestAt);
     for (let at = 0; at < digest.byteLength; at += 1) {
       const got = restored > 0 ? bytes[this.#digestAt + at] : 0;
       if (got !== digest[at]) damaged("a batch of pages");

@@ -6,11 +6,11 @@
  * An equal page is found by hash and then compared byte by byte. Only for a page whose stored version had to make
  * room does a hash stand for the bytes, and there it is SHA-256 (see `proveWith`).
  */
-import { PAGE_BYTES, type Kernels } from "../page/types.ts";
+import { PAGE_BYTES, SUMS_BYTES, type Kernels } from "../page/types.ts";
 import { BatchColumns, Op, type Phase, Phase as Phases } from "./batch.ts";
-import { ContentIndex } from "./content-index.ts";
+import { ContentIndex, LOOK_BYTES } from "./content-index.ts";
 import { PageTally, type PageCounters } from "./counters.ts";
-import type { Sha256 } from "./frame.ts";
+import type { Sha256 } from "./hello.ts";
 import { PROOF_BYTES, type GuestBlock } from "./guest-map.ts";
 import { BATCH_DIGEST_BYTES, BATCH_PAGES_MAX } from "./limits.ts";
 import { refuse } from "./refuse.ts";
@@ -23,22 +23,27 @@ export const OWN_DELTA_BYTES_MAX = 3072;
 /** zstd makes two fifths of a guest's ordinary page; a near page must do clearly better than that to be worth it. */
 export const SIMILAR_DELTA_BYTES_MAX = 1024;
 
-/** Originals, deltas, features, digest. */
-export const ENCODER_BYTES = 2 * BATCH_PAGES_MAX * PAGE_BYTES + 2 * PAGE_BYTES;
+const SCRATCH_BYTES = LOOK_BYTES + BATCH_DIGEST_BYTES;
+/** Literals, deltas and the room that one more may need, sums, what is known of one page, digest. */
+export const ENCODER_BYTES =
+  (2 * BATCH_PAGES_MAX + 1 + Math.ceil((BATCH_PAGES_MAX * SUMS_BYTES + SCRATCH_BYTES) / PAGE_BYTES)) *
+  PAGE_BYTES;
 
 export interface EncodedBatch {
   /** Header and columns. */
   readonly head: Uint8Array;
-  /** Literals, then deltas. */
-  readonly payload: Uint8Array;
+  /** In the kernels' memory, good until the next page is added; so are the deltas and the digest. */
+  readonly literals: Uint8Array;
+  readonly deltas: Uint8Array;
   readonly digest: Uint8Array;
   /** The mix, so that the codec can be chosen by what the payload is. */
   readonly counters: PageCounters;
 }
 
-export const batchParts = ({ head, payload, digest }: EncodedBatch): readonly Uint8Array[] => [
+export const batchParts = ({ head, literals, deltas, digest }: EncodedBatch): readonly Uint8Array[] => [
   head,
-  payload,
+  literals,
+  deltas,
   digest,
 ];
 
@@ -48,17 +53,14 @@ export class Encoder {
   readonly #index: ContentIndex;
   readonly #columns = new BatchColumns();
   readonly #tally = new PageTally();
-  /** Positions: originals in a row for the digest; for each page room for its delta, aligned; the digest. */
-  readonly #originals: number;
+  /** Positions: literals in a row, deltas in a row, sums of all restored pages for the digest, the digest. */
+  readonly #literals: number;
   readonly #deltas: number;
+  readonly #sums: number;
   readonly #digest: number;
   #restored = 0;
-  /** Which originals are literals. */
-  readonly #literals = new Uint16Array(BATCH_PAGES_MAX);
   #literalCount = 0;
-  readonly #deltaBytes = new Uint16Array(BATCH_PAGES_MAX);
-  #deltaCount = 0;
-  #deltaBytesSum = 0;
+  #deltaBytes = 0;
   #vm = 0;
   #phase: Phase = Phases.preCopy;
   #sha256: Sha256 | undefined;
@@ -67,11 +69,11 @@ export class Encoder {
   constructor(kernels: Kernels, store: PageStore, scratch: number) {
     this.#kernels = kernels;
     this.#store = store;
-    this.#originals = scratch;
+    this.#literals = scratch;
     this.#deltas = scratch + BATCH_PAGES_MAX * PAGE_BYTES;
-    const features = this.#deltas + BATCH_PAGES_MAX * PAGE_BYTES;
-    this.#digest = features + PAGE_BYTES;
-    this.#index = new ContentIndex(kernels, store, features);
+    this.#sums = this.#deltas + (BATCH_PAGES_MAX + 1) * PAGE_BYTES;
+    this.#digest = this.#sums + BATCH_PAGES_MAX * SUMS_BYTES;
+    this.#index = new ContentIndex(kernels, store, this.#digest + BATCH_DIGEST_BYTES);
   }
 
   /**
@@ -119,19 +121,28 @@ export class Encoder {
   take(): EncodedBatch | undefined {
     if (this.#columns.pages === 0) return undefined;
     const { bytes } = this.#kernels;
-    const digest = new Uint8Array(BATCH_DIGEST_BYTES);
-    if (this.#restored > 0) {
-      this.#kernels.digest(this.#originals, this.#restored, this.#digest);
-      digest.set(bytes.subarray(this.#digest, this.#digest + BATCH_DIGEST_BYTES));
-    }
+    const piece = (from: number, count: number): Uint8Array => bytes.subarray(from, from + count);
+    if (this.#restored > 0) this.#kernels.digest(this.#sums, this.#restored, this.#digest);
+    else bytes.fill(0, this.#digest, this.#digest + BATCH_DIGEST_BYTES);
     const batch = {
       head: this.#columns.head(this.#vm, this.#phase, this.#payloadBytes()),
-      payload: this.#gatherPayload(),
-      digest,
+      literals: piece(this.#literals, this.#literalCount * PAGE_BYTES),
+      deltas: piece(this.#deltas, this.#deltaBytes),
+      digest: piece(this.#digest, BATCH_DIGEST_BYTES),
       counters: this.#tally.counters(),
     };
     this.#clear();
     return batch;
+  }
+
+  /** Contents that are in these slots already, from an earlier migration: they are found from now on. */
+  remember(first: number, end: number): void {
+    for (let slot = first; slot < end; slot += 1) {
+      const position = this.#store.positionOf(slot);
+      this.#kernels.sums(position, this.#sums);
+      this.#index.look(position, this.#sums);
+      this.#index.insert(slot);
+    }
   }
 
   /** A connection was lost and the stores begin anew under `storeId`; what was in the batch is not sent. */
@@ -146,30 +157,11 @@ export class Encoder {
     this.#tally.clear();
     this.#restored = 0;
     this.#literalCount = 0;
-    this.#deltaCount = 0;
-    this.#deltaBytesSum = 0;
+    this.#deltaBytes = 0;
   }
 
   #payloadBytes(): number {
-    return this.#literalCount * PAGE_BYTES + this.#deltaBytesSum;
-  }
-
-  #gatherPayload(): Uint8Array {
-    const { bytes } = this.#kernels;
-    const payload = new Uint8Array(this.#payloadBytes());
-    let at = 0;
-    for (let literal = 0; literal < this.#literalCount; literal += 1) {
-      const from = this.#originals + (this.#literals[literal] ?? 0) * PAGE_BYTES;
-      payload.set(bytes.subarray(from, from + PAGE_BYTES), at);
-      at += PAGE_BYTES;
-    }
-    for (let delta = 0; delta < this.#deltaCount; delta += 1) {
-      const from = this.#deltas + delta * PAGE_BYTES;
-      const count = this.#deltaBytes[delta] ?? 0;
-      payload.set(bytes.subarray(from, from + count), at);
-      at += count;
-    }
-    return payload;
+    return this.#literalCount * PAGE_BYTES + this.#deltaBytes;
   }
 
   #choose(position: number, block: GuestBlock, page: number): Op {
@@ -184,31 +176,33 @@ export class Encoder {
       store.unchanged(block, page);
       return Op.unchanged;
     }
-    const original = this.#keepOriginal(position);
-    if (own >= 0 && kernels.equal(original, store.positionOf(own))) return this.#duplicate(block, page, own);
+    const sums = this.#sums + this.#restored * SUMS_BYTES;
+    kernels.sums(position, sums);
+    this.#restored += 1;
+    if (own >= 0 && kernels.equal(position, store.positionOf(own))) return this.#duplicate(block, page, own);
 
-    this.#index.look(original);
-    let deltaBytes = own < 0 ? 0 : this.#deltaFrom(own, original, OWN_DELTA_BYTES_MAX);
+    this.#index.look(position, sums);
+    let deltaBytes = own < 0 ? 0 : this.#deltaFrom(own, position, OWN_DELTA_BYTES_MAX);
     const equal =
-      deltaBytes > 0 && deltaBytes <= OWN_DELTA_BYTES_CHEAP ? -1 : this.#index.findEqual(original);
+      deltaBytes > 0 && deltaBytes <= OWN_DELTA_BYTES_CHEAP ? -1 : this.#index.findEqual(position);
     if (equal >= 0) return this.#duplicate(block, page, equal);
     if (deltaBytes > 0) {
       this.#appendDelta(deltaBytes);
       store.touch(own);
-      this.#index.insert(store.place(block, page, original));
+      this.#index.insert(store.place(block, page, position));
       return Op.delta;
     }
     const near = this.#index.findNear();
-    deltaBytes = near < 0 ? 0 : this.#deltaFrom(near, original, SIMILAR_DELTA_BYTES_MAX);
+    deltaBytes = near < 0 ? 0 : this.#deltaFrom(near, position, SIMILAR_DELTA_BYTES_MAX);
     if (deltaBytes > 0) {
       this.#columns.slot(near);
       this.#appendDelta(deltaBytes);
       store.touch(near);
     } else {
-      this.#literals[this.#literalCount] = this.#restored - 1;
+      kernels.copy(position, this.#literals + this.#literalCount * PAGE_BYTES);
       this.#literalCount += 1;
     }
-    this.#index.insert(store.place(block, page, original));
+    this.#index.insert(store.place(block, page, position));
     return deltaBytes > 0 ? Op.similar : Op.literal;
   }
 
@@ -226,26 +220,13 @@ export class Encoder {
   }
 
   #deltaFrom(slot: number, page: number, limit: number): number {
-    return this.#kernels.deltaEncode(this.#store.positionOf(slot), page, this.#nextDelta(), limit);
-  }
-
-  #nextDelta(): number {
-    return this.#deltas + this.#deltaCount * PAGE_BYTES;
+    const out = this.#deltas + this.#deltaBytes;
+    return this.#kernels.deltaEncode(this.#store.positionOf(slot), page, out, limit);
   }
 
   #appendDelta(count: number): void {
-    this.#deltaBytes[this.#deltaCount] = count;
-    this.#deltaCount += 1;
-    this.#deltaBytesSum += count;
+    this.#deltaBytes += count;
     this.#columns.deltaBytes(count);
-  }
-
-  /** The digest wants the originals in a row; the caller's buffer is its own again. */
-  #keepOriginal(position: number): number {
-    const original = this.#originals + this.#restored * PAGE_BYTES;
-    if (position !== original) this.#kernels.copy(position, original);
-    this.#restored += 1;
-    return original;
   }
 
   #proofOf(position: number, sha256: Sha256): Uint8Array {

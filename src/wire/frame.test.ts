@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { joined, sha256 } from "../../test/fakes/wire-pair.ts";
+import { crc32, joined, sha256 } from "../../test/fakes/wire-pair.ts";
 import { CodedError } from "../std/errors.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import {
@@ -20,9 +20,9 @@ import {
   pongFrame,
   rawFrame,
   returnFrame,
-  tryReadFrame,
   type Frame,
 } from "./frame.ts";
+import { FRAME_SLOT_BYTES, FrameReader } from "./frame-reader.ts";
 import {
   encodeHello,
   HELLO_BYTES,
@@ -56,15 +56,20 @@ const queued = (...chunks: Uint8Array[]): ByteQueue => {
   return queue;
 };
 
-const readAll = (queue: ByteQueue): Frame[] => {
+const reading = (overTls = false): FrameReader =>
+  new FrameReader(overTls ? undefined : crc32, () => new Uint8Array(FRAME_SLOT_BYTES).fill(0xa5));
+
+/** What the bytes bring to an end; each payload as it was when it was told. */
+const read = (reader: FrameReader, ...chunks: readonly Uint8Array[]): Frame[] => {
   const frames: Frame[] = [];
-  for (let next = tryReadFrame(queue, sha256); next !== undefined; next = tryReadFrame(queue, sha256)) {
-    frames.push(next);
+  for (const chunk of chunks) {
+    reader.push(chunk, (frame) => frames.push({ ...frame, payload: frame.payload.slice() }));
   }
   return frames;
 };
 
-const bytesOf = (frame: Frame): Uint8Array => joined(encodeFrame(frame, sha256));
+const bytesOf = (frame: Frame, overTls = false): Uint8Array =>
+  joined(encodeFrame(frame, overTls ? undefined : crc32));
 const token = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
 const one = Uint8Array.of(0x51, 0x45, 0x56, 0x4d);
 
@@ -80,19 +85,22 @@ const samples: readonly Frame[] = [
 ];
 
 test("a frame is the bytes that docs/wire.md draws", () => {
-  // SHA-256 of 00000001 00000004 01 00 0000 00000004, sixteen zeros, 5145564d; its first half.
-  const check = Buffer.from(
-    sha256([Buffer.from(`000000010000000401000000000000040${"0".repeat(31)}5145564d`, "hex")]),
-  ).toString("hex");
+  // CRC-32 of 00000001 00000004 01 00 0000 00000004 00000000 5145564d.
+  const check = crc32(Buffer.from("00000001000000040100000000000004000000005145564d", "hex"));
+  const start = "00000001000000040100000000000004";
   expect(Buffer.from(bytesOf(rawFrame(1, plain(one)))).toString("hex")).toBe(
-    `00000001000000040100000000000004${check.slice(0, 32)}5145564d`,
+    `${start}${check.toString(16).padStart(8, "0")}5145564d`,
+  );
+  // Over TLS there is none.
+  expect(Buffer.from(bytesOf(rawFrame(1, plain(one)), true)).toString("hex")).toBe(
+    `${start}000000005145564d`,
   );
 });
 
 test("a hello is the bytes that docs/wire.md draws", () => {
   const start =
     // magic, version, role, stripe, stripes, codecs, zero; payload limit, window, batch pages, slots
-    ["47445754", "0001", "01", "00", "02", "02", "0000", "00102000", "0020", "0100", "0000c000"].join("");
+    ["47445754", "0002", "01", "00", "02", "02", "0000", "00102000", "0020", "0100", "00006000"].join("");
   const rest = `000000000000002a0000000000000007${"ab".repeat(16)}`;
   const check = sha256([Buffer.from(`${start}${rest}${"00".repeat(16)}`, "hex")]);
   expect(Buffer.from(encodeHello(hello, sha256)).toString("hex")).toBe(
@@ -101,27 +109,22 @@ test("a hello is the bytes that docs/wire.md draws", () => {
 });
 
 test("frames survive every way of cutting the stream in two", () => {
-  const stream = joined(samples.map(bytesOf));
+  const stream = joined(samples.map((sample) => bytesOf(sample)));
   for (let cut = 0; cut <= stream.byteLength; cut += 1) {
-    const queue = queued(stream.subarray(0, cut));
-    const early = readAll(queue);
-    queue.push(stream.subarray(cut));
-    expect([...early, ...readAll(queue)]).toEqual(samples);
-    expect(queue.byteLength).toBe(0);
+    expect(read(reading(), stream.subarray(0, cut), stream.subarray(cut))).toEqual(samples);
   }
 });
 
 test("frames survive any cutting at all", () => {
-  const stream = joined(samples.map(bytesOf));
+  const stream = joined(samples.map((sample) => bytesOf(sample)));
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 60 }), (sizes) => {
-      const queue = new ByteQueue();
+      const reader = reading();
       const frames: Frame[] = [];
       let at = 0;
       for (const size of [...sizes, stream.byteLength]) {
-        queue.push(stream.subarray(at, at + size));
+        frames.push(...read(reader, stream.subarray(at, at + size)));
         at += size;
-        frames.push(...readAll(queue));
       }
       expect(frames).toEqual(samples);
     }),
@@ -134,11 +137,11 @@ test("any one bit that changed is refused, or leaves the frame incomplete", () =
     for (let bit = 0; bit < bytes.byteLength * 8; bit += 1) {
       const changed = bytes.slice();
       changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      let got: Frame | undefined;
+      let got: Frame[] = [];
       const code = refusalOf(() => {
-        got = tryReadFrame(queued(changed), sha256);
+        got = read(reading(), changed);
       });
-      expect(got).toBeUndefined();
+      expect(got).toEqual([]);
       // Incomplete only for a length that grew: then more is waited for, at most one payload.
       if (code === "") expect(bit >> 3).toBeLessThan(8);
     }
@@ -174,8 +177,45 @@ test.each([
   ["a ping within the order", { kind: 6, number: 1, length: 8 }],
   ["an endless abort", { kind: 8, number: 0, length: 2000 }],
 ] as const)("a header alone is enough to refuse %s", (_name, fields) => {
-  expect(tryReadFrame(queued(header({}), new Uint8Array(9)), sha256)).toBeUndefined();
-  expect(refusalOf(() => tryReadFrame(queued(header(fields)), sha256))).toBe("WIRE_GARBAGE");
+  expect(read(reading(), header({}), new Uint8Array(9))).toEqual([]);
+  expect(refusalOf(() => read(reading(), header(fields)))).toBe("WIRE_GARBAGE");
+});
+
+test("a check where TLS guards the bytes is refused, and none where nothing does", () => {
+  const sample = rawFrame(1, plain(one));
+  expect(read(reading(true), bytesOf(sample, true))).toEqual([sample]);
+  expect(refusalOf(() => read(reading(true), bytesOf(sample)))).toBe("WIRE_DAMAGED");
+  expect(refusalOf(() => read(reading(), bytesOf(sample, true)))).toBe("WIRE_DAMAGED");
+});
+
+test("a reader asks for no more than a frame and the header behind it, and never for nothing", () => {
+  const reader = reading();
+  const stream = joined([...samples, ...samples].map((sample) => bytesOf(sample)));
+  const frames: Frame[] = [];
+  for (let at = 0; at < stream.byteLength;) {
+    const { space } = reader;
+    expect(space.byteLength).toBeGreaterThan(0);
+    expect(space.byteLength).toBeLessThanOrEqual(FRAME_SLOT_BYTES);
+    const part = stream.subarray(at, at + space.byteLength);
+    space.set(part);
+    at += part.byteLength;
+    reader.filled(part.byteLength, (frame) => frames.push({ ...frame, payload: frame.payload.slice() }));
+  }
+  expect(frames).toEqual([...samples, ...samples]);
+});
+
+test("a slot is taken for a frame of the order alone, once its header was accepted", () => {
+  let taken = 0;
+  const reader = new FrameReader(crc32, () => {
+    taken += 1;
+    return new Uint8Array(FRAME_SLOT_BYTES);
+  });
+  read(reader, bytesOf(pingFrame(token)), bytesOf(endFrame(1)));
+  expect(taken).toBe(0);
+  read(reader, bytesOf(rawFrame(2, plain(one))).subarray(0, FRAME_HEADER_BYTES - 1));
+  expect(taken).toBe(0);
+  read(reader, bytesOf(rawFrame(2, plain(one))).subarray(FRAME_HEADER_BYTES - 1));
+  expect(taken).toBe(1);
 });
 
 test("what cannot be sent is not encoded", () => {
@@ -188,7 +228,7 @@ test("what cannot be sent is not encoded", () => {
 test("any bytes are read as frames, as a refusal or as not yet", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-      expect(["", "WIRE_GARBAGE", "WIRE_DAMAGED"]).toContain(refusalOf(() => readAll(queued(bytes))));
+      expect(["", "WIRE_GARBAGE", "WIRE_DAMAGED"]).toContain(refusalOf(() => read(reading(), bytes)));
     }),
   );
 });
@@ -226,6 +266,16 @@ describe("the hello", () => {
     }
   });
 
+  test("is read from Node's own buffers, which are left as they were", () => {
+    const bytes = Buffer.concat([encodeHello(hello, sha256), one]);
+    const before = Buffer.from(bytes);
+    expect(tryReadHello(queued(bytes), sha256)).toEqual(hello);
+    expect(bytes.equals(before)).toBe(true);
+    const got = tryReadHello(queued(bytes), sha256);
+    bytes.fill(0);
+    expect(got?.session).toEqual(hello.session);
+  });
+
   test("is refused with any bit changed", () => {
     const bytes = encodeHello(hello, sha256);
     for (let bit = 0; bit < HELLO_BYTES * 8; bit += 1) {
@@ -236,7 +286,7 @@ describe("the hello", () => {
   });
 
   test("of another version says so, whatever follows", () => {
-    const bytes = Uint8Array.of(0x47, 0x44, 0x57, 0x54, 0, 2);
+    const bytes = Uint8Array.of(0x47, 0x44, 0x57, 0x54, 0, 1);
     expect(refusalOf(() => tryReadHello(queued(bytes), sha256))).toBe("WIRE_VERSION");
   });
 

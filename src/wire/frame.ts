@@ -2,13 +2,15 @@
  * Frames between two relays, drawn in docs/wire.md. Decides what a whole and correct frame is; what its payload means
  * is left to others, as is compression: `payload` is what travels. Numbers are big-endian.
  *
- *   0        4        8       9       10      12               16              32
- *   +--------+--------+-------+-------+-------+----------------+---------------+---------
- *   | number | length | kind  | codec | zero  | raw length     | check (16 B)  | payload
- *   +--------+--------+-------+-------+-------+----------------+---------------+---------
- *     u32      u32      u8      u8      u16     u32
+ *   0        4        8       9       10      12               16      20
+ *   +--------+--------+-------+-------+-------+----------------+-------+---------
+ *   | number | length | kind  | codec | zero  | raw length     | check | payload
+ *   +--------+--------+-------+-------+-------+----------------+-------+---------
+ *     u32      u32      u8      u8      u16     u32              u32
+ *
+ * The check is the CRC-32 of header and payload where nothing below guards them, and 0 where TLS does: its own tags are
+ * stronger and cost their time anyway.
  */
-import type { ByteQueue } from "./byte-queue.ts";
 import {
   ABORT_CODE_BYTES_MAX,
   ABORT_SENTENCE_BYTES_MAX,
@@ -17,11 +19,12 @@ import {
 } from "./limits.ts";
 import { damaged, refuse } from "./refuse.ts";
 
-/** SHA-256 over the parts one after the other. Handed in: this room imports nothing from outside. */
-export type Sha256 = (parts: readonly Uint8Array[]) => Uint8Array;
+/** CRC-32 of the bytes, going on from that of the bytes before. Handed in: this room imports nothing from outside. */
+export type Crc32 = (bytes: Uint8Array, before?: number) => number;
+/** undefined: TLS guards the bytes. */
+export type FrameCheck = Crc32 | undefined;
 
-export const FRAME_HEADER_BYTES = 32;
-export const CHECK_BYTES = 16;
+export const FRAME_HEADER_BYTES = 20;
 const CHECK_AT = 16;
 
 export const FrameKind = {
@@ -64,6 +67,9 @@ const rule = (numbered: boolean, compressible: boolean, bytesMin: number, bytesM
   bytesMax,
 });
 
+/** No frame outside the order has a longer payload. */
+export const UNNUMBERED_BYTES_MAX = 1 + ABORT_CODE_BYTES_MAX + ABORT_SENTENCE_BYTES_MAX;
+
 const RULES: Readonly<Record<number, KindRule>> = {
   [FrameKind.raw]: rule(true, true, 1, FRAME_PAYLOAD_BYTES_MAX),
   [FrameKind.pages]: rule(true, true, 1, FRAME_PAYLOAD_BYTES_MAX),
@@ -72,11 +78,13 @@ const RULES: Readonly<Record<number, KindRule>> = {
   [FrameKind.credit]: rule(false, false, 4, 4),
   [FrameKind.ping]: rule(false, false, 8, 8),
   [FrameKind.pong]: rule(false, false, 8, 8),
-  [FrameKind.abort]: rule(false, false, 2, 1 + ABORT_CODE_BYTES_MAX + ABORT_SENTENCE_BYTES_MAX),
+  [FrameKind.abort]: rule(false, false, 2, UNNUMBERED_BYTES_MAX),
 };
 
 const isFrameKind = (kind: number): kind is FrameKind => RULES[kind] !== undefined;
 const isCodec = (codec: number): codec is Codec => codec >= Codec.none && codec <= Codec.lz4;
+/** Whether it stands in the order of its direction. */
+export const isNumbered = (kind: FrameKind): boolean => ruleOf(kind).numbered;
 const ruleOf = (kind: FrameKind): KindRule => RULES[kind] ?? refuse(`frame kind ${kind} is unknown`);
 
 /** What an expanded or compressed payload is, as the relay's codec hands it over. */
@@ -132,10 +140,13 @@ export function abortOf(abort: Frame): { readonly code: string; readonly sentenc
   if (1 + codeBytes > abort.payload.byteLength) return refuse("an abort's code is longer than the abort");
   const coder = new TextDecoder();
   return {
-    code: coder.decode(abort.payload.subarray(1, 1 + codeBytes)),
-    sentence: coder.decode(abort.payload.subarray(1 + codeBytes)),
+    code: shown(coder.decode(abort.payload.subarray(1, 1 + codeBytes))),
+    sentence: shown(coder.decode(abort.payload.subarray(1 + codeBytes))),
   };
 }
+
+/** It ends in logs and on terminals, which obey control characters. */
+const shown = (text: string): string => text.replaceAll(/[\p{Cc}\p{Cf}]/gu, " ");
 
 /** The rules a header can be held to before its payload is there. */
 function accepted(header: Frame, payloadBytes: number): Frame {
@@ -153,28 +164,42 @@ function accepted(header: Frame, payloadBytes: number): Frame {
   return header;
 }
 
-function headerOf(of: Frame): Uint8Array {
-  const header = new Uint8Array(FRAME_HEADER_BYTES);
-  const out = view(header);
-  out.setUint32(0, of.number);
-  out.setUint32(4, of.payload.byteLength);
-  out.setUint8(8, of.kind);
-  out.setUint8(9, of.codec);
-  out.setUint32(12, of.rawBytes);
-  return header;
+/** Writes a frame's header at the start of `out`. The payload may lie behind it already, or be written next. */
+export function putHeader(out: Uint8Array, of: Frame, crc32: FrameCheck): void {
+  const { number, kind, codec, rawBytes, payload } = accepted(of, of.payload.byteLength);
+  const header = view(out.subarray(0, FRAME_HEADER_BYTES));
+  header.setUint32(0, number);
+  header.setUint32(4, payload.byteLength);
+  header.setUint8(8, kind);
+  header.setUint8(9, codec);
+  header.setUint16(10, 0);
+  header.setUint32(12, rawBytes);
+  header.setUint32(CHECK_AT, 0);
+  if (crc32 !== undefined) header.setUint32(CHECK_AT, checkOf(out, payload, crc32));
 }
 
+/** Over a header whose check is zero, and the payload. */
+const checkOf = (header: Uint8Array, payload: Uint8Array, crc32: Crc32): number =>
+  crc32(payload, crc32(header.subarray(0, FRAME_HEADER_BYTES)));
+
 /** Header and payload, to be written one after the other; the payload is not copied. */
-export function encodeFrame(of: Frame, sha256: Sha256): readonly [header: Uint8Array, payload: Uint8Array] {
-  const header = headerOf(accepted(of, of.payload.byteLength));
-  header.set(sha256([header, of.payload]).subarray(0, CHECK_BYTES), CHECK_AT);
+export function encodeFrame(
+  of: Frame,
+  crc32: FrameCheck,
+): readonly [header: Uint8Array, payload: Uint8Array] {
+  const header = new Uint8Array(FRAME_HEADER_BYTES);
+  putHeader(header, of, crc32);
   return [header, of.payload];
 }
 
-/** Takes one whole frame off the front of `input`; undefined while it is incomplete. */
-export function tryReadFrame(input: ByteQueue, sha256: Sha256): Frame | undefined {
-  const header = input.peek(FRAME_HEADER_BYTES);
-  if (header === undefined) return undefined;
+/** A header that its payload may follow. */
+export interface FrameHeader extends Frame {
+  readonly payloadBytes: number;
+  readonly check: number;
+}
+
+/** Refused before the payload is waited for, so that a bad length cannot make us buffer 4 GiB. */
+export function readHeader(header: Uint8Array): FrameHeader {
   const fields = view(header);
   const payloadBytes = fields.getUint32(4);
   const kind = fields.getUint8(8);
@@ -188,21 +213,23 @@ export function tryReadFrame(input: ByteQueue, sha256: Sha256): Frame | undefine
     codec,
     rawBytes: fields.getUint32(12),
     payload: new Uint8Array(0),
+    payloadBytes,
+    check: fields.getUint32(CHECK_AT),
   };
-  // Before the payload is waited for, so that a bad length cannot make us buffer 4 GiB.
   accepted(known, payloadBytes);
-
-  const whole = input.peek(FRAME_HEADER_BYTES + payloadBytes);
-  if (whole === undefined) return undefined;
-  const payload = whole.subarray(FRAME_HEADER_BYTES);
-  const got = { ...known, payload };
-  const check = sha256([headerOf(got), payload]);
-  if (!sameStart(check, header.subarray(CHECK_AT), CHECK_BYTES)) return damaged(`frame ${known.number}`);
-  input.skip(whole.byteLength);
-  return got;
+  return known;
 }
 
-const sameStart = (one: Uint8Array, other: Uint8Array, count: number): boolean => {
-  for (let at = 0; at < count; at += 1) if (one[at] !== other[at]) return false;
-  return true;
-};
+/** The frame, if its bytes are those that were sent. `header` loses its check. */
+export function checkedFrame(
+  known: FrameHeader,
+  header: Uint8Array,
+  payload: Uint8Array,
+  crc32: FrameCheck,
+): Frame {
+  const { number, kind, codec, rawBytes, check } = known;
+  header.fill(0, CHECK_AT, FRAME_HEADER_BYTES);
+  const want = crc32 === undefined ? 0 : checkOf(header, payload, crc32);
+  if (check !== want) return damaged(`frame ${number}`);
+  return { number, kind, codec, rawBytes, payload };
+}

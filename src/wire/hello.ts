@@ -16,7 +16,6 @@
  */
 import type { ByteQueue } from "./byte-queue.ts";
 import { CodedError } from "../std/errors.ts";
-import { CHECK_BYTES, type Sha256 } from "./frame.ts";
 import {
   BATCH_BYTES_MAX,
   BATCH_PAGES_MAX,
@@ -24,12 +23,17 @@ import {
   STORE_SLOTS_MAX,
   STRIPES_MAX,
   WINDOW_FRAMES,
+  WINDOW_FRAMES_MIN,
 } from "./limits.ts";
 import { damaged, refuse } from "./refuse.ts";
 
+/** SHA-256 over the parts one after the other. Handed in: this room imports nothing from outside. */
+export type Sha256 = (parts: readonly Uint8Array[]) => Uint8Array;
+
 export const HELLO_BYTES = 72;
+const CHECK_BYTES = 16;
 export const SESSION_BYTES = 16;
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 const MAGIC = 0x47445754;
 const CHECK_AT = HELLO_BYTES - CHECK_BYTES;
 
@@ -68,7 +72,7 @@ function accepted(hello: Hello): Hello {
     within(hello.stripe, 0, hello.stripes - 1) &&
     // What the other side's buffers hold must fit ours, and one batch must fit a frame.
     within(hello.payloadBytesMax, BATCH_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX) &&
-    within(hello.windowFrames, 1, WINDOW_FRAMES) &&
+    within(hello.windowFrames, WINDOW_FRAMES_MIN, WINDOW_FRAMES) &&
     within(hello.batchPages, 1, BATCH_PAGES_MAX) &&
     within(hello.storeSlots, 1, STORE_SLOTS_MAX) &&
     within(hello.codecs, 0, 255) &&
@@ -113,7 +117,8 @@ export function tryReadHello(input: ByteQueue, sha256: Sha256): Hello | undefine
 
   const whole = input.peek(HELLO_BYTES);
   if (whole === undefined) return undefined;
-  const bytes = whole.slice();
+  // Copied by constructor: what is queued may be a Buffer, and a Buffer's `slice` is a view.
+  const bytes = new Uint8Array(whole);
   const check = bytes.slice(CHECK_AT);
   bytes.fill(0, CHECK_AT);
   const want = sha256([bytes]);

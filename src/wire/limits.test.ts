@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 import { PAGE_BYTES } from "../page/types.ts";
 import { DECODER_BYTES } from "./decode.ts";
 import { ENCODER_BYTES } from "./encode.ts";
-import { CHECK_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
+import { FRAME_HEADER_BYTES } from "./frame.ts";
+import { FRAME_SLOT_BYTES } from "./frame-reader.ts";
 import * as limits from "./limits.ts";
 
 test("the largest batch fits one frame", () => {
@@ -37,16 +38,16 @@ test("the whole store fits a WebAssembly memory", () => {
 });
 
 test("store, index, scratch and frames that wait stay within a relay's memory", () => {
-  // Per slot: generation 4, flags 2, owner 12; at the sender hash 8, features 16, both indexes 2 × (4 + 16).
-  const slotBytes = 4 + 2 + 12 + 8 + 16 + 2 * (4 + 16);
+  // Per slot: generation 4, flags 2, owner 12; at the sender hash 4, features 16, both indexes 2 × (4 + 16).
+  const slotBytes = 4 + 2 + 12 + 4 + 16 + 2 * (4 + 16);
   const bytes =
     limits.STORE_SLOTS_DEFAULT * (PAGE_BYTES + slotBytes) +
     Math.max(ENCODER_BYTES, DECODER_BYTES) +
-    limits.WINDOW_FRAMES * (limits.FRAME_PAYLOAD_BYTES_MAX + FRAME_HEADER_BYTES);
+    limits.WINDOW_FRAMES * FRAME_SLOT_BYTES;
   // The rest is for the process itself.
   expect(bytes).toBeLessThan(limits.RELAY_BYTES_MAX * 0.95);
 });
 
-test("a frame's header ends with its check", () => {
-  expect(FRAME_HEADER_BYTES - CHECK_BYTES).toBe(16);
+test("a slot holds the longest frame's payload and the header of the next", () => {
+  expect(FRAME_SLOT_BYTES).toBe(limits.FRAME_PAYLOAD_BYTES_MAX + FRAME_HEADER_BYTES);
 });

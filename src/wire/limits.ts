@@ -10,7 +10,7 @@ const MIB = 2 ** 20;
 export const BATCH_PAGES_MAX = 256;
 export const BATCH_HEADER_BYTES = 20;
 export const BATCH_DIGEST_BYTES = 16;
-/** Columns are filled up to it, so that literals lie aligned: V8 copies unaligned bytes to shared memory one by one. */
+/** Columns are filled up to it, so that literals lie aligned in a frame as they do in memory. */
 export const BATCH_ALIGN_BYTES = 16;
 /** At most, per page: its op 1, a run of its own in the places 9 (count 2, block 2, page 5), slot 5, length 2. */
 export const BATCH_PAGE_COLUMN_BYTES_MAX = 17;
@@ -30,6 +30,8 @@ export const ABORT_CODE_BYTES_MAX = 64;
 
 /** Frames that arrived before one with a lower number; the sender never has more than these under way. */
 export const WINDOW_FRAMES = 32;
+/** With fewer, a sender that keeps some for what must not wait would never begin. */
+export const WINDOW_FRAMES_MIN = 8;
 export const STRIPES_MAX = 16;
 
 /** Block names in QEMU's stream carry their length in one byte. */
@@ -40,7 +42,7 @@ export const VMS_MAX = 256;
 /** 4 TiB of one guest; keeps every page number, and twice it, inside 31 bits. */
 export const BLOCK_PAGES_MAX = 2 ** 30;
 
-export const STORE_BYTES_DEFAULT = 192 * MIB;
+export const STORE_BYTES_DEFAULT = 96 * MIB;
 export const STORE_SLOTS_DEFAULT = STORE_BYTES_DEFAULT / PAGE_BYTES;
 /** A WebAssembly memory ends at 4 GiB. */
 export const STORE_SLOTS_MAX = 2 ** 20;

@@ -2,11 +2,11 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { endFrame } from "./frame.ts";
+import { endFrame, type Frame } from "./frame.ts";
 import { WINDOW_FRAMES } from "./limits.ts";
 import { FrameOrder } from "./order.ts";
 
-const takeAll = (order: FrameOrder): number[] => {
+const takeAll = (order: FrameOrder<Frame>): number[] => {
   const numbers: number[] = [];
   for (let next = order.take(); next !== undefined; next = order.take()) numbers.push(next.number);
   return numbers;
@@ -19,7 +19,7 @@ test("frames striped over connections are in order again", () => {
     fc.property(fc.array(fc.nat(3), { maxLength: 100 }), fc.infiniteStream(fc.nat(3)), (stripes, reads) => {
       const connections: number[][] = [[], [], [], []];
       for (const [at, stripe] of stripes.entries()) connections[stripe]?.push(at + 1);
-      const order = new FrameOrder();
+      const order = new FrameOrder<Frame>();
       const got: number[] = [];
       while (connections.some((connection) => connection.length > 0)) {
         const wish = reads.next().value ?? 0;
@@ -36,7 +36,7 @@ test("frames striped over connections are in order again", () => {
 });
 
 test("a gap holds everything behind it back", () => {
-  const order = new FrameOrder();
+  const order = new FrameOrder<Frame>();
   for (const number of [2, 3, 4]) order.put(endFrame(number));
   expect(takeAll(order)).toEqual([]);
   expect(order.waiting).toBe(3);
@@ -49,7 +49,7 @@ test.each([
   ["a frame that waits", 3],
   ["a frame beyond the window", 2 + WINDOW_FRAMES],
 ])("%s is refused, and changes nothing", (_name, number) => {
-  const order = new FrameOrder();
+  const order = new FrameOrder<Frame>();
   order.put(endFrame(1));
   order.take();
   order.put(endFrame(3));

@@ -2,13 +2,12 @@
  * Numbered frames of 1..n connections, back in their order. Decides which come next and which no correct peer sends;
  * a gap is only waited for here: how long is the relay's rule.
  */
-import type { Frame } from "./frame.ts";
 import { WINDOW_FRAMES } from "./limits.ts";
 import { refuse } from "./refuse.ts";
 
-export class FrameOrder {
+export class FrameOrder<F extends { readonly number: number }> {
   readonly #window: number;
-  readonly #early: (Frame | undefined)[];
+  readonly #early: (F | undefined)[];
   #next = 1;
   #waiting = 0;
 
@@ -27,7 +26,7 @@ export class FrameOrder {
     return this.#waiting;
   }
 
-  put(frame: Frame): void {
+  put(frame: F): void {
     const { number } = frame;
     if (number < this.#next) return refuse(`frame ${number} came twice`);
     if (number >= this.#next + this.#window) {
@@ -40,7 +39,7 @@ export class FrameOrder {
   }
 
   /** The next frame in order; undefined while it has not come. */
-  take(): Frame | undefined {
+  take(): F | undefined {
     const place = this.#next % this.#window;
     const frame = this.#early[place];
     if (frame === undefined) return undefined;

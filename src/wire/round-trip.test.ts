@@ -3,7 +3,15 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { slowKernels } from "../../test/fakes/kernels.ts";
-import { contentsOf, ReceivingEnd, restoredPage, SendingEnd, sha256 } from "../../test/fakes/wire-pair.ts";
+import {
+  contentsOf,
+  goOnWith,
+  keptFile,
+  ReceivingEnd,
+  restoredPage,
+  SendingEnd,
+  sha256,
+} from "../../test/fakes/wire-pair.ts";
 import { PAGE_BYTES } from "../page/types.ts";
 import { openKernels } from "../relay/kernels.ts";
 import { Op, Phase } from "./batch.ts";
@@ -65,12 +73,13 @@ const happening = fc.oneof(
   { weight: 1, arbitrary: fc.record({ ...place, do: fc.constant("post-copy" as const) }) },
   { weight: 1, arbitrary: fc.record({ ...place, do: fc.constant("gone" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reset" as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("kept" as const), swap: fc.boolean() }) },
 );
 
 /** Guests on both sides, and the wire between. */
 class Table {
-  readonly sending: SendingEnd;
-  readonly receiving: ReceivingEnd;
+  sending: SendingEnd;
+  receiving: ReceivingEnd;
   readonly source = Array.from({ length: VMS * BLOCKS * PAGES }, () => new Uint8Array(PAGE_BYTES));
   readonly target: (Uint8Array | undefined)[] = this.source.map(() => undefined);
   /** Pages the target's guest must have: sent, and not lost since. */
@@ -78,12 +87,30 @@ class Table {
   readonly phases = Array.from({ length: VMS }, (): Phase => Phase.preCopy);
   readonly ops = new Set<number>();
   #vm = 0;
+  readonly #begin: () => [SendingEnd, ReceivingEnd];
 
   constructor(slots: number, proofs: boolean, kind: keyof typeof KERNELS = "real") {
-    this.sending = new SendingEnd(slots, KERNELS[kind][0]);
-    this.receiving = new ReceivingEnd(slots, KERNELS[kind][1]);
-    if (proofs) this.sending.encoder.proveWith(sha256);
+    this.#begin = () => {
+      const sending = new SendingEnd(slots, KERNELS[kind][0]);
+      if (proofs) sending.encoder.proveWith(sha256);
+      return [sending, new ReceivingEnd(slots, KERNELS[kind][1])];
+    };
+    [this.sending, this.receiving] = this.#begin();
     for (let vm = 0; vm < VMS; vm += 1) this.addBlocks(vm);
+  }
+
+  /** Both relays end; two others go on with what they kept, each in its own role or in the other's. */
+  kept(swap: boolean): void {
+    this.flush();
+    const files = [keptFile(this.sending, 5n), keptFile(this.receiving, 5n)] as const;
+    expect(Buffer.compare(...files)).toBe(0);
+    [this.sending, this.receiving] = this.#begin();
+    goOnWith(this.sending, files[swap ? 1 : 0]);
+    goOnWith(this.receiving, files[swap ? 0 : 1]);
+    this.sending.encoder.remember(0, this.sending.store.used);
+    for (let vm = 0; vm < VMS; vm += 1) this.addBlocks(vm);
+    this.phases.fill(Phase.preCopy);
+    lose(this, 0, VMS * BLOCKS * PAGES);
   }
 
   addBlocks(vm: number): void {
@@ -128,6 +155,7 @@ type Happening = typeof happening extends fc.Arbitrary<infer T> ? T : never;
 
 function happen(table: Table, what: Happening): void {
   if (what.do === "flush") return table.flush();
+  if (what.do === "kept") return table.kept(what.swap);
   if (what.do === "reset") {
     table.flush();
     table.sending.encoder.reset(7n);
@@ -295,5 +323,37 @@ test("a proof is of the version sent last, whichever way that was sent", () => {
   }
   write(table, 0, noise(0));
   expect(sent(table, 0)).toBe(Op.literal);
+  table.check();
+});
+
+test("a guest that comes back costs what changed since, and its new versions take no further room", () => {
+  const table = new Table(64, false);
+  for (const page of [0, 1, 2]) {
+    write(table, page, noise(page));
+    expect(sent(table, page)).toBe(Op.literal);
+  }
+  table.kept(true);
+  const known = table.sending.store.used;
+  expect([sent(table, 0), sent(table, 1)]).toEqual([Op.duplicate, Op.duplicate]);
+  expect(sent(table, 1)).toBe(Op.unchanged);
+  write(table, 1, noise(1).fill(7, 0, 9));
+  expect(sent(table, 1)).toBe(Op.delta);
+  expect(table.sending.store.used).toBe(known);
+  // A page that was written before it was sent again has no version of its own, but one that is near.
+  write(table, 2, noise(2).fill(7, 0, 9));
+  expect(sent(table, 2)).toBe(Op.similar);
+  table.check();
+});
+
+test("a second guest refers to what the first one, which is gone, left; two that refer to one slot share it", () => {
+  const table = new Table(64, false);
+  write(table, 0, noise(1));
+  sent(table, 0);
+  table.kept(false);
+  write(table, 1, noise(1));
+  expect([sent(table, 0), sent(table, 1)]).toEqual([Op.duplicate, Op.duplicate]);
+  write(table, 0, noise(1).fill(7, 0, 9));
+  expect(sent(table, 0)).toBe(Op.delta);
+  expect(sent(table, 1)).toBe(Op.unchanged);
   table.check();
 });

@@ -113,6 +113,76 @@ test("a page's slot holds what that page was last stored as, or there is none", 
   );
 });
 
+test("a store that goes on from what another one kept does what that one would have done", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 6 }),
+      fc.array(step, { maxLength: 40 }),
+      fc.array(step, { maxLength: 40 }),
+      (slots, before, after) => {
+        const [one, other] = [new Side(slots), new Side(slots)];
+        for (const what of before) one.do(what);
+        const kept = one.store.keep(3n);
+        other.kernels.bytes.set(one.kernels.bytes);
+        other.store.restore(kept);
+        for (const what of after) for (const side of [one, other]) side.do(what);
+        expect(other.picture).toEqual(one.picture);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+/** A guest's pages one after the other, each with a content of its own; how many of them were there. */
+function scan(store: PageStore, kernels: Side["kernels"], pages: number): number {
+  const block = store.addBlock(0, 0, pages);
+  let found = 0;
+  for (let page = 0; page < pages; page += 1) {
+    const slots = [...Array(store.used).keys()];
+    const slot = slots.find((at) => kernels.bytes[store.positionOf(at)] === page + 1);
+    kernels.bytes.fill(page + 1, 0, PAGE_BYTES);
+    if (slot === undefined) store.place(block, page, 0);
+    else store.refer(block, page, slot);
+    found += slot === undefined ? 0 : 1;
+  }
+  return found;
+}
+
+test("a guest larger than the store finds most of what there was room for when it comes back, again and again", () => {
+  const [slots, pages] = [90, 120];
+  const kernels = slowKernels((slots + 1) * PAGE_BYTES);
+  const store = new PageStore(kernels, { base: PAGE_BYTES, slots });
+  expect(scan(store, kernels, pages)).toBe(0);
+  for (let times = 0; times < 4; times += 1) {
+    store.keep(1n);
+    expect(scan(store, kernels, pages)).toBeGreaterThan(0.8 * slots);
+  }
+});
+
+test("what was kept gives way to a guest that has no use for it, and after a second one it is not guarded", () => {
+  const slots = 40;
+  const kernels = slowKernels((slots + 1) * PAGE_BYTES);
+  const store = new PageStore(kernels, { base: PAGE_BYTES, slots });
+  const place = (first: number, count: number): void => {
+    const block = store.addBlock(0, 0, 1000);
+    for (let page = first; page < first + count; page += 1) {
+      kernels.bytes.fill(page < slots ? 1 : 2, 0, PAGE_BYTES);
+      store.place(block, page, 0);
+    }
+  };
+  const left = (): number =>
+    [...Array(slots).keys()].filter((slot) => kernels.bytes[store.positionOf(slot)] === 1).length;
+  place(0, slots);
+  store.keep(1n);
+  place(100, slots);
+  // One at the beginning, when there is no other, then every fourth.
+  expect(left()).toBe(slots - slots / 4 - 1);
+  store.keep(2n);
+  // Now three of four go to what was left.
+  place(200, 28);
+  expect(left()).toBe(slots - slots / 4 - 1 - 21);
+});
+
 test("what was used survives what was only stored", () => {
   const { store, block } = new Side(3);
   const kept = store.place(block, 0, 0);

@@ -29,6 +29,8 @@ const common = {
   resultFile: path,
   capabilities: z.strictObject({ postcopyRam: z.boolean() }),
   bandwidthBytesPerSecond: z.number().positive().nullable(),
+  /** What the link was seen to carry, for what an automatic codec begins with. */
+  linkBytesPerSecond: z.number().positive().optional(),
   codec: z.union([z.strictObject({ level: z.int().min(1).max(LEVEL_MAX) }), z.enum(["auto", "off"])]),
   /** Off: bytes are passed through as QEMU wrote them, compressed at most. */
   encode: z.boolean(),
@@ -37,14 +39,21 @@ const common = {
     .min(PAGE_BYTES)
     .max(STORE_SLOTS_MAX * PAGE_BYTES)
     .default(STORE_BYTES_DEFAULT),
+  /** Where the page store lies between migrations with this peer. Absent: nothing is kept. */
+  storeFile: path.optional(),
   /** The stream continues a broken post-copy. */
   recovery: z.boolean().default(false),
 };
 
+/** Where a target's relay listens. */
+export const relayTarget = z.strictObject({ address: z.string().min(1).max(255), port });
+export type RelayTarget = z.infer<typeof relayTarget>;
+
 const source = z.strictObject({
   side: z.literal("source"),
   ...common,
-  target: z.strictObject({ address: z.string().min(1).max(255), port }),
+  /** Left out: the relay is told later, over its status socket. */
+  target: relayTarget.optional(),
   connections: z.int().min(1).max(STRIPES_MAX),
 });
 const target = z.strictObject({
@@ -57,9 +66,7 @@ export const relayConfig = z
   .discriminatedUnion("side", [source, target])
   .refine((config) => config.insecure || config.tlsDir !== undefined, "tlsDir is needed")
   .refine(
-    (config) =>
-      !config.insecure ||
-      isLoopback(config.side === "source" ? config.target.address : config.listen.address),
+    (config) => !config.insecure || mayBeInsecure(config.side === "source" ? config.target : config.listen),
     "insecure is for loopback addresses only",
   );
 
@@ -67,6 +74,10 @@ export type RelayConfig = z.infer<typeof relayConfig>;
 export type RelayConfigInput = z.input<typeof relayConfig>;
 export type SourceConfig = Extract<RelayConfig, { side: "source" }>;
 export type TargetConfig = Extract<RelayConfig, { side: "target" }>;
+
+/** Nobody else can be there. What is not known yet is looked at when it is told. */
+export const mayBeInsecure = (at: Pick<RelayTarget, "address"> | undefined): boolean =>
+  at === undefined || isLoopback(at.address);
 
 function isLoopback(address: string): boolean {
   return address === "::1" || (isIP(address) === 4 && address.startsWith("127."));

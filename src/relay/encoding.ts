@@ -4,7 +4,6 @@
  * when a batch ends and when pages can no longer be told apart; sending is left to source.ts.
  */
 import { PAGE_BYTES } from "../page/types.ts";
-import { Joiner } from "../stream/bytes.ts";
 import { encodeRecords } from "../stream/encode.ts";
 import { Forwarding } from "../stream/forwarding.ts";
 import { StreamParser } from "../stream/parser.ts";
@@ -20,28 +19,39 @@ import { Op, Phase } from "../wire/batch.ts";
 import type { EncodedBatch, Encoder } from "../wire/encode.ts";
 import type { PageStore } from "../wire/store.ts";
 import { CodedError } from "../std/errors.ts";
-import { BATCH_HEAVY_PAGES, RAW_FRAME_BYTES } from "./limits.ts";
+import type { Backlog } from "./backlog.ts";
+import { PostCopyOrder } from "./post-copy-order.ts";
+import {
+  BATCH_HEAVY_PAGES,
+  PUSHED_BATCH_PAGES_MAX,
+  PUSHED_BATCH_PAGES_MIN,
+  RAW_FRAME_BYTES,
+} from "./limits.ts";
 
 /** One guest per relay. */
 export const VM = 0;
 
 export interface EncodingSink {
-  raw(bytes: Uint8Array): void;
+  /** Of these bytes, one behind the other; good until it returns. So are a batch's. */
+  raw(parts: readonly Uint8Array[]): void;
   pages(batch: EncodedBatch): void;
   /** Asked after each batch: whether to go on. */
   hasRoom(): boolean;
+  /** Whether what was asked for may be sent, room or not. */
+  hasUrgentRoom(): boolean;
+  /** How many bytes that nobody asked for go at a time. */
+  stepBytes(): number;
 }
 
 export interface EncodingParts {
   /** The kernels' memory, in which the stream lies too. */
   readonly bytes: Uint8Array;
-  /** The kernels' `copy`. */
-  readonly copyPage: (from: number, to: number) => void;
   readonly encoder: Encoder;
   readonly store: PageStore;
-  /** A page of its own, and one that is zero and stays so. */
-  readonly staging: number;
+  /** A page for those that are filled with one byte, and one that is zero and stays so. */
+  readonly filledPage: number;
   readonly zeroPage: number;
+  readonly backlog: Backlog;
   readonly postcopyRam: boolean;
 }
 
@@ -51,14 +61,17 @@ export class StreamEncoding extends Forwarding {
   readonly #parts: EncodingParts;
   readonly #sink: EncodingSink;
   readonly #parser: StreamParser;
-  readonly #wanted = new Set<number>();
+  readonly #order: PostCopyOrder;
   #raw: Uint8Array[] = [];
   #rawBytes = 0;
   #heavy = 0;
   #ramId: number | undefined;
   /** RAM's PART or END that was begun and did not travel. */
   #open: (SectionBegin & { readonly type: "part" | "end" }) | undefined;
-  #last: { readonly block: number; readonly offset: number; readonly isZero: boolean } | undefined;
+  /** The page taken last; no block yet: -1. */
+  #lastBlock = -1;
+  #lastOffset = 0;
+  #lastIsZero = false;
   #phase: Phase = Phase.preCopy;
   #mode: Mode = { kind: "encoding" };
   pages = 0;
@@ -67,6 +80,7 @@ export class StreamEncoding extends Forwarding {
     super();
     this.#parts = parts;
     this.#sink = sink;
+    this.#order = new PostCopyOrder(parts.backlog);
     this.#parser = new StreamParser(this, { postcopyRam: parts.postcopyRam });
     parts.encoder.begin(VM, this.#phase);
   }
@@ -86,7 +100,17 @@ export class StreamEncoding extends Forwarding {
   }
   /** Pages the target's guest asked for that have not passed yet. */
   get wantedPages(): number {
-    return this.#wanted.size;
+    return this.#order.wantedPages;
+  }
+  /** Nothing waits here. */
+  get isIdle(): boolean {
+    return this.#order.pages === 0 && this.#rawBytes === 0;
+  }
+  /** Whether more of QEMU's bytes may come. With a request open they come in any case: the page is among them. */
+  get wantsMore(): boolean {
+    if (this.#phase === Phase.preCopy) return this.#sink.hasRoom();
+    if (this.#rawBytes > 0 || this.#order.isFull) return false;
+    return this.#sink.hasRoom() || this.#order.isWaiting;
   }
 
   /** Takes what it can and returns where the rest begins. What is not a page has been given to the sink then. */
@@ -96,14 +120,36 @@ export class StreamEncoding extends Forwarding {
       this.#flushRaw();
       return to;
     }
-    let at = this.#parser.parse(this.#parts.bytes, from, to);
-    if (this.#isPassing() && at < to) {
-      this.verbatim(at, to);
-      at = to;
+    for (let at = from; ;) {
+      let next = this.#parser.parse(this.#parts.bytes, at, to);
+      if (this.#isPassing() && next < to) {
+        this.verbatim(next, to);
+        next = to;
+      }
+      this.pump();
+      this.#flushRaw();
+      // What was held for want of room may go on at once.
+      if (next === at || next === to || !this.wantsMore) return next;
+      at = next;
     }
-    this.#flushRaw();
-    if (this.#wanted.size > 0) this.flush();
-    return at;
+  }
+
+  /** Sends of the backlog what there is room for, what was asked for first. */
+  pump(): void {
+    const order = this.#order;
+    while (order.hasUrgent && this.#sink.hasUrgentRoom()) this.#sendHeld(true, BATCH_HEAVY_PAGES);
+    while (order.pages > 0 && this.#sink.hasRoom()) this.#sendHeld(false, this.#pushedPages());
+    if (order.pages === 0) this.#flushRaw();
+  }
+
+  #pushedPages(): number {
+    const pages = Math.floor(this.#sink.stepBytes() / PAGE_BYTES);
+    return Math.min(PUSHED_BATCH_PAGES_MAX, Math.max(PUSHED_BATCH_PAGES_MIN, pages));
+  }
+
+  #sendHeld(urgent: boolean, pagesMax: number): void {
+    const add = (position: number, block: number, offset: number): void => this.#add(position, block, offset);
+    this.#order.send(urgent, pagesMax, add, () => this.flush());
   }
 
   /** Ends the batch. */
@@ -120,8 +166,16 @@ export class StreamEncoding extends Forwarding {
   /** The target's guest waits for these: what comes of them does not wait for company. */
   want(block: string, start: number, length: number): void {
     const index = this.#parser.blocks.findIndex(({ name }) => name === block);
-    if (index < 0) return;
-    for (let at = start; at < start + length; at += PAGE_BYTES) this.#wanted.add(keyOf(index, at));
+    const usedBytes = this.#parser.blocks[index]?.usedBytes ?? 0;
+    // QEMU would refuse it too, but only once it has been remembered here.
+    if (start % PAGE_BYTES !== 0 || start + length > usedBytes) {
+      throw new CodedError("STREAM_INVALID", {
+        offset: 0,
+        expected: `a request of pages within the ${usedBytes} bytes of block ${block}`,
+      });
+    }
+    this.#order.want(index, start, length);
+    this.pump();
   }
 
   /** Not before the batch, which came earlier. */
@@ -129,35 +183,42 @@ export class StreamEncoding extends Forwarding {
     if (from === to) return;
     if (this.#parts.encoder.pages > 0) this.flush();
     for (let at = from; at < to; at += RAW_FRAME_BYTES) {
-      const piece = this.#parts.bytes.slice(at, Math.min(to, at + RAW_FRAME_BYTES));
+      const view = this.#parts.bytes.subarray(at, Math.min(to, at + RAW_FRAME_BYTES));
+      // A view is enough where nothing stays here when `take` returns.
+      const piece = this.#order.pages > 0 ? view.slice() : view;
       if (this.#rawBytes + piece.byteLength > RAW_FRAME_BYTES) this.#flushRaw();
       this.#raw.push(piece);
       this.#rawBytes += piece.byteLength;
     }
-    if (!this.#sink.hasRoom()) this.#parser.pause();
+    if (!this.wantsMore) this.#parser.pause();
   }
 
   page(block: number, offset: number, at: number, from: number): void {
     if (this.#isForeign(from, at + PAGE_BYTES)) return;
-    const { copyPage, staging } = this.#parts;
-    // Kernels want aligned positions; a stream has none. (Four times as fast as copyWithin in shared memory.)
-    copyPage(at, staging);
-    this.#add(staging, block, offset);
+    this.#got(at, block, offset);
   }
 
   zero(block: number, offset: number, fill: number, from: number, to: number): void {
     if (this.#isForeign(from, to)) return;
-    const { bytes, staging, zeroPage } = this.#parts;
-    if (fill !== 0) bytes.fill(fill, staging, staging + PAGE_BYTES);
-    this.#add(fill === 0 ? zeroPage : staging, block, offset);
+    const { bytes, filledPage, zeroPage } = this.#parts;
+    if (fill !== 0) bytes.fill(fill, filledPage, filledPage + PAGE_BYTES);
+    this.#got(fill === 0 ? zeroPage : filledPage, block, offset);
+  }
+
+  #got(position: number, block: number, offset: number): void {
+    if (this.#phase === Phase.preCopy) return this.#add(position, block, offset);
+    if (this.#order.pages === 0) this.#flushRaw();
+    this.#order.got(position, block, offset);
+    if (this.#order.isFull) this.#parser.pause();
   }
 
   #add(position: number, block: number, offset: number): void {
     const { encoder, zeroPage } = this.#parts;
     const op = encoder.add(position, block, offset / PAGE_BYTES);
     this.pages += 1;
-    this.#last = { block, offset, isZero: position === zeroPage };
-    if (this.#wanted.size > 0) this.#wanted.delete(keyOf(block, offset));
+    this.#lastBlock = block;
+    this.#lastOffset = offset;
+    this.#lastIsZero = position === zeroPage;
     if (op === Op.literal || op === Op.similar || op === Op.delta) this.#heavy += 1;
     if (encoder.isFull || this.#heavy >= BATCH_HEAVY_PAGES) this.flush();
   }
@@ -213,6 +274,7 @@ export class StreamEncoding extends Forwarding {
     if (switches && this.#phase === Phase.preCopy) {
       this.#phase = Phase.postCopy;
       this.#parts.encoder.begin(VM, this.#phase);
+      this.#order.begin(this.#parser.blocks);
     }
     if (command.kind === "postcopy-discard") {
       const index = this.#parser.blocks.findIndex(({ name }) => name === command.block);
@@ -249,20 +311,17 @@ export class StreamEncoding extends Forwarding {
       });
     }
     this.#openAgain();
-    const last = this.#last;
-    if (last === undefined) return;
-    const { bytes, staging } = this.#parts;
-    const block = this.#parser.blocks[last.block]?.name ?? "";
-    const record = last.isZero
-      ? ({ kind: "zero", block, offset: last.offset, continued: false, fill: 0 } as const)
-      : ({
-          kind: "page",
-          block,
-          offset: last.offset,
-          continued: false,
-          bytes: bytes.slice(staging, staging + PAGE_BYTES),
-        } as const);
-    this.#own(encodeRecords([record]));
+    if (this.#lastBlock < 0) return;
+    const { bytes, store } = this.#parts;
+    const block = this.#parser.blocks[this.#lastBlock]?.name ?? "";
+    const record = { block, offset: this.#lastOffset, continued: false } as const;
+    if (this.#lastIsZero) return this.#own(encodeRecords([{ kind: "zero", ...record, fill: 0 }]));
+    // The page sent last is the one that the store has had no reason yet to drop.
+    const known = store.block(VM, this.#lastBlock);
+    const slot = known === undefined ? -1 : store.slotOf(known, this.#lastOffset / PAGE_BYTES);
+    if (slot < 0) throw new RangeError("the page sent last is not in the store");
+    const at = store.positionOf(slot);
+    this.#own(encodeRecords([{ kind: "page", ...record, bytes: bytes.slice(at, at + PAGE_BYTES) }]));
   }
 
   #openAgain(): void {
@@ -289,22 +348,21 @@ export class StreamEncoding extends Forwarding {
     if (this.#parts.encoder.pages > 0) this.flush();
     this.#raw.push(bytes);
     this.#rawBytes += bytes.byteLength;
+    if (!this.wantsMore) this.#parser.pause();
   }
 
   #flushRaw(): void {
-    if (this.#rawBytes === 0) return;
-    const out = new Joiner();
-    for (const piece of this.#raw) out.raw(piece);
+    // Not before the pages that came earlier.
+    if (this.#rawBytes === 0 || this.#order.pages > 0) return;
+    const pieces = this.#raw;
     this.#raw = [];
     this.#rawBytes = 0;
-    this.#sink.raw(out.done());
+    this.#sink.raw(pieces);
   }
 }
 
 export const pagesOf = ({ usedBytes }: Pick<RamBlock, "usedBytes">): number =>
   Math.max(1, Math.ceil(usedBytes / PAGE_BYTES));
-
-const keyOf = (block: number, offset: number): number => block * 2 ** 40 + offset / PAGE_BYTES;
 
 function reasonText(reason: Transparent): string {
   switch (reason.kind) {

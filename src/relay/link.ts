@@ -9,18 +9,28 @@ import { join } from "node:path";
 import { connect as connectTls, createServer as createTlsServer, TLSSocket } from "node:tls";
 
 import { CodedError, toCodedError } from "../std/errors.ts";
-import { ByteQueue } from "../wire/byte-queue.ts";
-import { encodeHello, type Hello, Role, SESSION_BYTES, tryReadHello } from "../wire/hello.ts";
+import type { FrameCheck } from "../wire/frame.ts";
+import { encodeHello, type Hello, Role, SESSION_BYTES, type StoreState } from "../wire/hello.ts";
 import { BATCH_PAGES_MAX, FRAME_PAYLOAD_BYTES_MAX } from "../wire/limits.ts";
 import { PAGE_BYTES } from "../page/types.ts";
-import type { RelayConfig, SourceConfig, TargetConfig } from "./config.ts";
-import { DIAL_TIMEOUT_MS, HELLO_TIMEOUT_MS, PENDING_MAX, WINDOW_FRAMES_ASKED } from "./limits.ts";
-import { plainBytes, sha256 } from "./bytes.ts";
+import type { RelayConfig, RelayTarget, SourceConfig, TargetConfig } from "./config.ts";
+import {
+  CALLED_TIMEOUT_MS,
+  DIAL_TIMEOUT_MS,
+  HELLO_TIMEOUT_MS,
+  PENDING_MAX,
+  WINDOW_FRAMES_ASKED,
+} from "./limits.ts";
+import { crc32, sha256 } from "./bytes.ts";
+import { Inlet } from "./inlet.ts";
+import { withBuffer } from "./qemu-socket.ts";
+import type { Slots } from "./slots.ts";
 
 export interface Greeted {
   readonly socket: Socket;
-  /** What came behind the hello. */
-  readonly input: ByteQueue;
+  readonly inlet: Inlet;
+  /** undefined: TLS guards what travels. */
+  readonly crc32: FrameCheck;
   readonly ours: Hello;
   readonly theirs: Hello;
 }
@@ -35,7 +45,11 @@ export interface Listening {
 
 const CODECS_UNDERSTOOD = 0b101;
 
-const helloOf = (config: RelayConfig, stripe: number, stripes: number, session: Uint8Array): Hello => ({
+const helloOf = (
+  config: RelayConfig,
+  store: StoreState,
+  { stripe, stripes, session }: Pick<Hello, "stripe" | "stripes" | "session">,
+): Hello => ({
   role: config.side === "source" ? Role.source : Role.target,
   stripe,
   stripes,
@@ -44,42 +58,64 @@ const helloOf = (config: RelayConfig, stripe: number, stripes: number, session: 
   windowFrames: WINDOW_FRAMES_ASKED,
   batchPages: BATCH_PAGES_MAX,
   storeSlots: Math.floor(config.storeBytes / PAGE_BYTES),
-  store: { id: 0n, operations: 0n },
+  store,
   session,
 });
 
+/** What is handed to the link besides its configuration. */
+export interface LinkParts {
+  readonly slots: Slots;
+  /** For the hello, which waits for it. Never rejects. */
+  readonly store: Promise<StoreState>;
+  readonly signal: AbortSignal;
+}
+
 /** @throws CodedError PEER_UNREACHABLE, PEER_UNTRUSTED, PEER_STALLED, WIRE_* */
-export async function dial(config: SourceConfig, signal: AbortSignal): Promise<readonly Greeted[]> {
+export async function dial(
+  config: SourceConfig,
+  target: RelayTarget,
+  { slots, store, signal }: LinkParts,
+): Promise<readonly Greeted[]> {
   const session = randomBytes(SESSION_BYTES);
   const stripes = Array.from({ length: config.connections }, (_, stripe) => stripe);
   const open: Socket[] = [];
+  // One that fails ends the others, also those that are not up yet.
+  const others = new AbortController();
+  const stop = AbortSignal.any([signal, others.signal]);
   try {
     return await Promise.all(
       stripes.map(async (stripe) => {
-        const socket = await dialOne(config, signal);
+        const check = checkOf(config);
+        const inlet = new Inlet(check, slots);
+        const socket = await dialOne(config, target, inlet, stop);
         open.push(socket);
-        const ours = helloOf(config, stripe, config.connections, session);
+        const ours = helloOf(config, await store, { stripe, stripes: config.connections, session });
         socket.write(encodeHello(ours, sha256));
-        const { input, theirs } = await readHello(socket, signal);
+        const theirs = await readHello(socket, inlet, stop);
         const fits =
           theirs.role === Role.target &&
           theirs.stripe === stripe &&
           Buffer.from(session).equals(theirs.session);
         if (!fits) throw new CodedError("WIRE_GARBAGE", { problem: "a hello that answers another one" });
-        return { socket, input, ours, theirs };
+        return { socket, inlet, crc32: check, ours, theirs };
       }),
     );
   } catch (error) {
+    others.abort(error);
     for (const socket of open) socket.destroy();
     throw error;
   }
 }
 
-function dialOne(config: SourceConfig, signal: AbortSignal): Promise<Socket> {
-  const { address: host, port } = config.target;
+function dialOne(
+  config: SourceConfig,
+  { address: host, port }: RelayTarget,
+  inlet: Inlet,
+  signal: AbortSignal,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = config.insecure
-      ? connect({ host, port })
+      ? connect({ host, port, onread: inlet.onread })
       : connectTls({
           host,
           port,
@@ -127,14 +163,28 @@ function dialOne(config: SourceConfig, signal: AbortSignal): Promise<Socket> {
 }
 
 /** @throws CodedError when no port of the range is free. */
-export async function listen(config: TargetConfig, signal: AbortSignal): Promise<Listening> {
+export async function listen(config: TargetConfig, { slots, store, signal }: LinkParts): Promise<Listening> {
   const complete = Promise.withResolvers<readonly Greeted[]>();
   complete.promise.catch(() => {}); // told to whoever waits for it; nobody may, yet
   const pending = new Set<Socket>();
   const greeted = new Map<number, Greeted>();
   let refused = 0;
   let closed = false;
-  const admit = async (socket: Socket): Promise<void> => {
+  /** All of the connections or none: what was let in is hung up on as well. Once they are complete they are the wire's. */
+  const giveUp = (error: unknown): void => {
+    if (closed) return;
+    complete.reject(error);
+    close();
+    for (const { socket } of greeted.values()) socket.destroy();
+  };
+  const within = (ms: number): NodeJS.Timeout =>
+    setTimeout(
+      () => giveUp(new CodedError("PEER_STALLED", { host: config.peerName, waited: `${ms / 1000} s` })),
+      ms,
+    );
+  let timer = within(CALLED_TIMEOUT_MS);
+  const check = checkOf(config);
+  const admit = async (socket: Socket, inlet: Inlet): Promise<void> => {
     socket.on("error", () => socket.destroy());
     if (closed || pending.size >= PENDING_MAX) return void socket.destroy();
     pending.add(socket);
@@ -146,7 +196,8 @@ export async function listen(config: TargetConfig, signal: AbortSignal): Promise
     }
     socket.setNoDelay(true);
     try {
-      const { input, theirs } = await readHello(socket, signal);
+      const theirs = await readHello(socket, inlet, signal);
+      const kept = await store;
       const first = greeted.values().next().value;
       const fits =
         theirs.role === Role.source &&
@@ -155,10 +206,14 @@ export async function listen(config: TargetConfig, signal: AbortSignal): Promise
           (Buffer.from(first.theirs.session).equals(theirs.session) &&
             first.theirs.stripes === theirs.stripes));
       if (closed || !fits) throw new CodedError("WIRE_GARBAGE", { problem: "a hello of another session" });
-      const ours = helloOf(config, theirs.stripe, theirs.stripes, theirs.session);
+      const ours = helloOf(config, kept, theirs);
       socket.write(encodeHello(ours, sha256));
-      greeted.set(theirs.stripe, { socket, input, ours, theirs });
+      greeted.set(theirs.stripe, { socket, inlet, crc32: check, ours, theirs });
       pending.delete(socket);
+      if (first === undefined) {
+        clearTimeout(timer);
+        timer = within(HELLO_TIMEOUT_MS);
+      }
       if (greeted.size < theirs.stripes) return;
       complete.resolve([...greeted.values()].sort((one, other) => one.ours.stripe - other.ours.stripe));
       close();
@@ -166,26 +221,27 @@ export async function listen(config: TargetConfig, signal: AbortSignal): Promise
       refused += 1;
       socket.destroy();
       // Before this the peer was authenticated: what it says wrong is worth an answer.
-      if (greeted.size > 0 || !config.insecure) complete.reject(error);
+      if (greeted.size > 0 || !config.insecure) giveUp(error);
     }
   };
   const server = config.insecure
-    ? createServer((socket) => void admit(socket))
+    ? createServer({ pauseOnConnect: true }, (connection) => {
+        const inlet = new Inlet(check, slots);
+        void admit(withBuffer(connection, inlet.onread), inlet);
+      })
     : createTlsServer(
         { minVersion: "TLSv1.3", requestCert: true, rejectUnauthorized: true, ...pem(config, "server") },
-        (socket) => void admit(socket),
+        (socket) => void admit(socket, new Inlet(check, slots)),
       );
   server.on("tlsClientError", () => (refused += 1));
   const close = (): void => {
     if (closed) return;
     closed = true;
+    clearTimeout(timer);
     server.close();
     for (const socket of pending) socket.destroy();
   };
-  signal.addEventListener("abort", () => {
-    close();
-    complete.reject(signal.reason);
-  });
+  signal.addEventListener("abort", () => giveUp(signal.reason));
   const port = await bind(server, config.listen);
   return { port, greeted: complete.promise, refused: () => refused, close };
 }
@@ -215,11 +271,10 @@ async function bind(server: Server, { address, portMin, portMax }: TargetConfig[
   });
 }
 
-function readHello(
-  socket: Socket,
-  signal: AbortSignal,
-): Promise<{ readonly input: ByteQueue; readonly theirs: Hello }> {
-  const input = new ByteQueue();
+/** Over TLS nothing is checked again: its own tags are stronger. */
+const checkOf = ({ insecure }: RelayConfig): FrameCheck => (insecure ? crc32 : undefined);
+
+function readHello(socket: Socket, inlet: Inlet, signal: AbortSignal): Promise<Hello> {
   return new Promise((resolve, reject) => {
     const end = (error: unknown, theirs?: Hello): void => {
       clearTimeout(timer);
@@ -228,16 +283,11 @@ function readHello(
       signal.removeEventListener("abort", abort);
       socket.pause();
       if (theirs === undefined) reject(error);
-      else resolve({ input, theirs });
+      else resolve(theirs);
     };
     const heard = (chunk: Buffer): void => {
-      input.push(plainBytes(chunk));
-      try {
-        const theirs = tryReadHello(input, sha256);
-        if (theirs !== undefined) end(undefined, theirs);
-      } catch (error) {
-        end(error);
-      }
+      const rest = inlet.push(chunk);
+      if (rest.byteLength > 0) socket.unshift(rest);
     };
     const gone = (): void => end(new CodedError("LINK_LOST", { why: "it closed before its hello" }));
     const abort = (): void => end(signal.reason);
@@ -246,7 +296,14 @@ function readHello(
         new CodedError("PEER_STALLED", { host: "at the other end", waited: `${HELLO_TIMEOUT_MS / 1000} s` }),
       );
     }, HELLO_TIMEOUT_MS);
-    socket.on("data", heard);
+    inlet.tell({
+      hello: (theirs) => end(undefined, theirs),
+      heard: () => {},
+      frame: () => {},
+      failed: (error) => end(error),
+    });
+    if (socket instanceof TLSSocket) socket.on("data", heard);
+    else socket.resume();
     socket.on("close", gone);
     signal.addEventListener("abort", abort, { once: true });
   });

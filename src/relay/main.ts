@@ -1,7 +1,14 @@
 /** The relay's process: `node src/relay/main.ts CONFIG.json`. Exit code 0 when all was carried. */
+import { flushCompileCache } from "node:module";
+import { setPriority } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { readConfig } from "./config.ts";
-import { runRelay } from "./run.ts";
+import { KEEP_AFTER_MS } from "./limits.ts";
+import { runRelay, type RunningRelay } from "./run.ts";
+
+const LEAST_PRIORITY = 19;
 
 const [, , file] = process.argv;
 try {
@@ -14,10 +21,24 @@ try {
   }
   const { error, port } = relay.status();
   if (port !== null && error === null) process.stdout.write(`listening on port ${port}\n`);
+  // Now, because most relays are ended from outside, with nothing left to say.
+  flushCompileCache();
   const last = await relay.ended;
   if (last.error !== null) process.stderr.write(`${last.error.code}: ${last.error.message}\n`);
   process.exitCode = last.error === null ? 0 : 1;
+  if (relay.mayKeep) await keepQuietly(relay);
 } catch (error) {
   process.stderr.write(`${toCodedError(error).message}\n`);
   process.exitCode = 2;
+}
+
+/** All was said and carried; both hosts are now busy with the guest. */
+async function keepQuietly(relay: RunningRelay): Promise<void> {
+  await delay(KEEP_AFTER_MS);
+  setPriority(LEAST_PRIORITY);
+  try {
+    relay.keep();
+  } catch (error) {
+    process.stderr.write(`the page store was not kept: ${toCodedError(error).message}\n`);
+  }
 }

@@ -10,7 +10,8 @@ interface WithHandle {
 }
 
 export interface OnRead {
-  readonly buffer: Uint8Array;
+  /** Or, before each read, where it goes. */
+  readonly buffer: Uint8Array | (() => Uint8Array);
   /** false: stop reading until `resume`. */
   readonly callback: (bytes: number, buffer: Uint8Array) => boolean;
 }
@@ -37,7 +38,7 @@ export function acceptQemu(
 }
 
 /** `onread` is for sockets that one opens; one that was accepted changes its wrapper. */
-function withBuffer(connection: Socket, onread: OnRead): Socket {
+export function withBuffer(connection: Socket, onread: OnRead): Socket {
   const handle = (connection as unknown as WithHandle)._handle;
   (connection as unknown as WithHandle)._handle = null;
   return new Socket({ handle, allowHalfOpen: true, onread } as ConstructorParameters<typeof Socket>[0]);

@@ -43,6 +43,8 @@ export class StreamRebuild extends Forwarding {
   #phase: Phase = Phase.preCopy;
   #packageDone = false;
   #opaque: Transparent | undefined;
+  /** Blocks that no batch can name. */
+  #hasForeignBlocks = false;
   droppedPages = 0;
 
   constructor(parts: RebuildParts) {
@@ -80,7 +82,8 @@ export class StreamRebuild extends Forwarding {
   /** A batch; the section that QEMU gets for it, good until the second next call. */
   pages(payload: Uint8Array): { readonly section: Uint8Array; readonly pages: RestoredPages } {
     const id = this.#ramId;
-    if (id === undefined || this.#ramEnded || this.#parser.state !== "between" || this.#rest.byteLength > 0) {
+    const isReady = id !== undefined && !this.#ramEnded && !this.#hasForeignBlocks;
+    if (!isReady || this.#parser.state !== "between" || this.#rest.byteLength > 0) {
       return refuse("pages where QEMU takes none");
     }
     if (this.#phase === Phase.postCopy && !this.#packageDone) {
@@ -128,7 +131,10 @@ export class StreamRebuild extends Forwarding {
 
   override ramBlock(block: RamBlock, from: number, to: number): void {
     this.verbatim(from, to);
-    if (block.hostPageBytes !== undefined || this.#parser.pageBytes !== PAGE_BYTES) return;
+    if (block.hostPageBytes !== undefined || this.#parser.pageBytes !== PAGE_BYTES) {
+      this.#hasForeignBlocks = true;
+      return;
+    }
     this.#parts.store.addBlock(VM, this.#parser.blocks.length - 1, pagesOf(block));
     for (const writer of this.#writers) writer.addBlock(block);
   }

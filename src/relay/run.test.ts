@@ -8,10 +8,9 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { helloBytes } from "../../test/relay/hostile.ts";
 import { encodeRecords } from "../stream/encode.ts";
-import { encodeHello, HELLO_BYTES, Role } from "../wire/hello.ts";
-import { BATCH_PAGES_MAX, FRAME_PAYLOAD_BYTES_MAX } from "../wire/limits.ts";
-import { sha256 } from "./bytes.ts";
+import { HELLO_BYTES, Role } from "../wire/hello.ts";
 import { checkConfig, type RelayConfigInput } from "./config.ts";
 import { runRelay, type RunningRelay } from "./run.ts";
 
@@ -227,29 +226,11 @@ function stranger(port: number): Socket {
   return socket;
 }
 
-const hello = (more: object = {}): Uint8Array =>
-  encodeHello(
-    {
-      role: Role.source,
-      stripe: 0,
-      stripes: 1,
-      codecs: 5,
-      payloadBytesMax: FRAME_PAYLOAD_BYTES_MAX,
-      windowFrames: 16,
-      batchPages: BATCH_PAGES_MAX,
-      storeSlots: 256,
-      store: { id: 0n, operations: 0n },
-      session: new Uint8Array(16),
-      ...more,
-    },
-    sha256,
-  );
-
 describe("a peer that is no relay", () => {
   it.each([
     ["garbage", randomBytes(HELLO_BYTES)],
-    ["the hello of a target", hello({ role: Role.target })],
-    ["a hello with a bit changed", hello().map((byte, at) => (at === 20 ? byte ^ 1 : byte))],
+    ["the hello of a target", helloBytes({ role: Role.target })],
+    ["a hello with a bit changed", helloBytes().map((byte, at) => (at === 20 ? byte ^ 1 : byte))],
   ])("is shut out when it says %s, and a right one still gets in", async (_what, bytes) => {
     const target = await startTarget();
     const socket = stranger(target.status().port ?? 0);
@@ -272,7 +253,7 @@ describe("a peer that is no relay", () => {
     const target = await startTarget({ encode: true });
     const socket = stranger(target.status().port ?? 0);
     socket.resume();
-    socket.write(hello());
+    socket.write(helloBytes());
     socket.write(bytes);
     expect(await target.ended).toMatchObject({ error: { code: expect.stringMatching(/^WIRE_/) } });
     expect(connected).toBe(false);
@@ -289,4 +270,20 @@ it("is refused without TLS on an address that others reach", () => {
   };
   expect(() => checkConfig(config)).toThrow("loopback");
   expect(() => checkConfig({ ...config, insecure: false })).toThrow("tlsDir");
+});
+
+it("is started without knowing where to, and told", async () => {
+  const target = await startTarget();
+  const source = await startSource(0, { target: undefined });
+  expect(source.status().phase).toBe("waiting");
+  const say = (address: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const socket = connect(files("s").statusSocket).on("error", reject);
+      socket.once("data", (bytes) => (resolve(bytes.toString()), socket.destroy()));
+      const to = { address, port: target.status().port };
+      socket.write(`${JSON.stringify({ do: "dial", target: to })}\n`);
+    });
+  expect(await say("192.0.2.1")).toContain("loopback");
+  await say("127.0.0.1");
+  await until("the wire", () => source.status().phase === "connected");
 });

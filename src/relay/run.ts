@@ -15,6 +15,10 @@ const MICROSECONDS = 1e6;
 export interface RunningRelay {
   /** The final status. Never rejects. */
   readonly ended: Promise<RelayStatus>;
+  /** After a good end, whether `keep` has something to do. */
+  readonly mayKeep: boolean;
+  /** Writes the page store for the next migration. Nobody waits for it. @throws CodedError when it cannot. */
+  keep(): void;
   status(): RelayStatus;
   abort(error: CodedError): void;
 }
@@ -33,10 +37,12 @@ export async function runRelay(config: RelayConfig): Promise<RunningRelay> {
   const server = await serveStatus(config.statusSocket, {
     status,
     setBandwidth: (bytesPerSecond) => bucket.setRate(bytesPerSecond, performance.now()),
+    dial: (target) => side.dial?.(target),
     abort: (why) => abort(new CodedError("LINK_LOST", { why })),
   });
   const ended = side.ended.then((how) => {
     error = how;
+    side.kept?.judge(how);
     const last = status();
     try {
       writeFileSync(`${config.resultFile}.new`, JSON.stringify(last), { mode: 0o600 });
@@ -49,7 +55,15 @@ export async function runRelay(config: RelayConfig): Promise<RunningRelay> {
   });
   started.catch((reason: unknown) => side.abort(toCodedError(reason)));
   await Promise.race([ready, ended]);
-  return { ended, status, abort };
+  return {
+    ended,
+    get mayKeep() {
+      return error === undefined && side.kept?.isKept === true;
+    },
+    keep: () => side.kept?.keep(),
+    status,
+    abort,
+  };
 }
 
 interface Opened {

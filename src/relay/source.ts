@@ -4,40 +4,55 @@
  */
 import type { Socket } from "node:net";
 
-import { PAGE_BYTES } from "../page/types.ts";
+import { type Kernels, PAGE_BYTES } from "../page/types.ts";
 import { encodeReturn, FullForm, ReturnReader } from "../stream/return-path.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
+import { LEVEL } from "../wire/choose.ts";
 import { batchParts, Encoder, ENCODER_BYTES } from "../wire/encode.ts";
 import type { Frame } from "../wire/frame.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { Phase } from "../wire/batch.ts";
 import { PageStore } from "../wire/store.ts";
-import type { SourceConfig } from "./config.ts";
+import { mayBeInsecure, type RelayTarget, type SourceConfig } from "./config.ts";
 import { StreamEncoding } from "./encoding.ts";
 import { Intake, INTAKE_BYTES } from "./intake.ts";
+import { SlotIntake } from "./slot-intake.ts";
+import { KeptStore, NO_STORE } from "./kept-store.ts";
 import { openKernels } from "./kernels.ts";
-import { BATCH_WAIT_MS, RAW_FRAME_BYTES } from "./limits.ts";
+import { Backlog } from "./backlog.ts";
+import { IdleCores } from "./idle-cores.ts";
+import { LevelControl } from "./level-control.ts";
+import { BACKLOG_PAGES, BATCH_WAIT_MS, CALLED_TIMEOUT_MS, LEVEL_MS, PROMPT_MS } from "./limits.ts";
 import { dial } from "./link.ts";
 import { acceptQemu, writeAll } from "./qemu-socket.ts";
-import { levelOf, type Side, type SideOptions, type SideStatus } from "./side.ts";
+import { firstLevelOf, levelOf, type Side, type SideOptions, type SideStatus } from "./side.ts";
+import { Slots } from "./slots.ts";
 import { PageCounts } from "./status.ts";
 import { Wire } from "./wire.ts";
 
 export class SourceSide implements Side {
   readonly ended: Promise<CodedError | undefined>;
   readonly #config: SourceConfig;
+  readonly #target = Promise.withResolvers<RelayTarget>();
   readonly #end = Promise.withResolvers<CodedError | undefined>();
   readonly #options: SideOptions<SourceConfig>;
   readonly #level: number | undefined;
   readonly #counts = new PageCounts();
+  readonly #slots = new Slots();
   readonly #returned = new ReturnReader();
   readonly #fullForm = new FullForm();
   #wire: Wire | undefined;
   #encoding: StreamEncoding | undefined;
-  #intake: Intake | undefined;
+  #stored: Stored | undefined;
+  #intake: Intake | SlotIntake | undefined;
   #listener: { close(): void } | undefined;
+  #calledTimer: NodeJS.Timeout | undefined;
   #qemu: Socket | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
+  #levelTimer: NodeJS.Timeout | undefined;
+  #promptTimer: NodeJS.Timeout | undefined;
+  /** Whether what is sent now is compressed. */
+  #compresses: boolean;
   #phase: SideStatus["phase"] = "waiting";
   #bytesOut = 0;
   #isOver = false;
@@ -47,74 +62,136 @@ export class SourceSide implements Side {
     this.#options = options;
     this.#config = options.config;
     this.#level = levelOf(options.config);
+    this.#compresses = this.#level !== undefined;
     this.ended = this.#end.promise;
+    if (options.config.target !== undefined) this.dial(options.config.target);
+  }
+
+  /** @throws CodedError USAGE */
+  dial(target: RelayTarget): void {
+    if (this.#config.insecure && !mayBeInsecure(target))
+      throw new CodedError("USAGE", { problem: "insecure is for loopback addresses only" });
+    this.#target.resolve(target);
+  }
+
+  get kept(): KeptStore | undefined {
+    return this.#stored?.kept;
   }
 
   async start(): Promise<void> {
     const { config, bucket, signal } = this.#options;
-    const greeted = await dial(config, signal);
+    if (config.encode && !config.recovery) this.#stored = openStore(config);
+    const store = this.kept?.state ?? Promise.resolve(NO_STORE);
+    const greeted = await dial(config, await this.#whereTo(signal), { slots: this.#slots, store, signal });
     const [first] = greeted;
     if (first === undefined) throw new RangeError("no connection");
-    this.#prepare(Math.min(first.ours.storeSlots, first.theirs.storeSlots));
+    this.kept?.agree(first.ours, first.theirs);
+    this.#prepare();
+    const control =
+      config.codec === "auto"
+        ? new LevelControl(firstLevelOf(config), config.connections, performance.now())
+        : undefined;
     this.#wire = new Wire(
-      { greeted, peerName: config.peerName, level: this.#level, bucket },
+      { greeted, slots: this.#slots, peerName: config.peerName, level: this.#level, bucket },
       {
         frame: (frame) => this.#frame(frame),
         peerEnded: () => this.#qemu?.end(),
-        room: () => this.#intake?.continue(),
+        room: () => this.#room(),
         done: () => this.#over(undefined),
         failed: (error) => this.#over(error),
+        coded: (measure) => control?.coded(measure, performance.now()),
       },
     );
+    if (control !== undefined) this.#choose(control);
     this.#phase = "connected";
     this.#intake?.continue();
   }
 
-  #prepare(slots: number): void {
-    const { encode, recovery, capabilities, qemuSocket } = this.#config;
-    const looks = encode && !recovery;
-    const intakePages = INTAKE_BYTES / PAGE_BYTES;
-    const encoderPages = ENCODER_BYTES / PAGE_BYTES;
-    const kernels = openKernels({ pages: intakePages + (looks ? encoderPages + 2 + slots : 0) });
-    if (looks) {
-      const base = (intakePages + encoderPages + 2) * PAGE_BYTES;
-      const store = new PageStore(kernels, { base, slots });
-      const encoder = new Encoder(kernels, store, INTAKE_BYTES);
-      const staging = INTAKE_BYTES + ENCODER_BYTES;
-      const { postcopyRam } = capabilities;
-      this.#encoding = new StreamEncoding(
-        {
-          bytes: kernels.bytes,
-          copyPage: (from, to) => kernels.copy(from, to),
-          encoder,
-          store,
-          staging,
-          zeroPage: staging + PAGE_BYTES,
-          postcopyRam,
-        },
-        {
-          raw: (bytes) => this.#wire?.send("raw", [bytes], this.#level !== undefined),
-          pages: (batch) => {
-            const coded = this.#level !== undefined;
-            this.#counts.add(batch.counters, coded);
-            this.#wire?.send("pages", batchParts(batch), coded);
-          },
-          hasRoom: () => this.#wire?.hasRoom ?? false,
-        },
-      );
+  async #whereTo(signal: AbortSignal): Promise<RelayTarget> {
+    const never = Promise.withResolvers<never>();
+    const stop = (): void => never.reject(signal.reason);
+    const forgotten = new CodedError("LINK_LOST", { why: "nobody said where to" });
+    const timer = setTimeout(() => never.reject(forgotten), CALLED_TIMEOUT_MS);
+    signal.addEventListener("abort", stop);
+    try {
+      return await Promise.race([this.#target.promise, never.promise]);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
     }
-    const intake = new Intake(
+  }
+
+  #choose(control: LevelControl): void {
+    const idle = new IdleCores();
+    this.#levelTimer = setInterval(() => {
+      const wire = this.#wire;
+      if (wire === undefined) return;
+      const before = control.current;
+      const capBytesPerSecond = this.#options.bucket.bytesPerSecond;
+      const name = control.tick({ ...wire.takePace(), capBytesPerSecond }, idle.take(), performance.now());
+      if (name === before) return;
+      this.#compresses = name !== "off";
+      if (this.#compresses) wire.setLevel(LEVEL[name].level);
+    }, LEVEL_MS);
+  }
+
+  #prepare(): void {
+    const hasRoom = (): boolean => this.#wire?.hasRoom ?? false;
+    const intake =
+      this.#stored === undefined
+        ? new SlotIntake(this.#slots, (slot, bytes) => this.#pass(slot, bytes), hasRoom)
+        : this.#encodingIntake(this.#stored, hasRoom);
+    this.#intake = intake;
+    this.#listener = acceptQemu(this.#config.qemuSocket, intake.onread, (socket) => this.#accept(socket));
+    this.#calledTimer = setTimeout(
+      () => this.abort(new CodedError("QEMU_CLOSED", { side: "source", when: "before it was opened" })),
+      CALLED_TIMEOUT_MS,
+    );
+  }
+
+  #encodingIntake({ kernels, store, encoder }: Stored, hasRoom: () => boolean): Intake {
+    const filledPage = INTAKE_BYTES + ENCODER_BYTES;
+    const zeroPage = filledPage + PAGE_BYTES;
+    const copyPage = (from: number, to: number): void => kernels.copy(from, to);
+    const encoding = new StreamEncoding(
+      {
+        bytes: kernels.bytes,
+        encoder,
+        store,
+        filledPage,
+        zeroPage,
+        backlog: new Backlog({ copyPage, base: zeroPage + PAGE_BYTES, zeroPage }),
+        postcopyRam: this.#config.capabilities.postcopyRam,
+      },
+      {
+        raw: (parts) => this.#wire?.send("raw", parts, this.#compresses),
+        pages: (batch) => {
+          const coded = this.#compresses;
+          this.#counts.add(batch.counters, coded);
+          this.#wire?.send("pages", batchParts(batch), coded);
+        },
+        hasRoom,
+        hasUrgentRoom: () => this.#wire?.hasUrgentRoom ?? false,
+        stepBytes: () => this.#wire?.stepBytes ?? 0,
+      },
+    );
+    this.#encoding = encoding;
+    return new Intake(
       kernels.bytes,
       0,
-      (from, to) => this.#take(kernels.bytes, from, to),
-      () => this.#wire?.hasRoom ?? false,
+      (from, to) => this.#take(encoding, from, to),
+      () => encoding.wantsMore,
     );
-    this.#intake = intake;
-    this.#listener = acceptQemu(qemuSocket, intake.onread, (socket) => this.#accept(socket));
+  }
+
+  /** Bytes that nobody looks at. */
+  #pass(slot: Uint8Array, bytes: number): void {
+    this.#wire?.sendSlot("raw", slot, bytes, this.#compresses);
   }
 
   #accept(socket: Socket): void {
     if (this.#isOver) return void socket.destroy();
+    clearTimeout(this.#calledTimer);
     this.#qemu = socket;
     this.#phase = "copying";
     socket.on("end", () => this.#streamEnded());
@@ -124,21 +201,17 @@ export class SourceSide implements Side {
     this.#intake?.continue();
   }
 
-  #take(bytes: Uint8Array, from: number, to: number): number {
+  #take(encoding: StreamEncoding, from: number, to: number): number {
     try {
-      if (this.#encoding === undefined) {
-        for (let at = from; at < to; at += RAW_FRAME_BYTES) {
-          const piece = bytes.slice(at, Math.min(to, at + RAW_FRAME_BYTES));
-          this.#wire?.send("raw", [piece], this.#level !== undefined);
-        }
-        return to;
+      const at = encoding.take(from, to);
+      if (encoding.phase === Phase.postCopy && this.#phase === "copying") {
+        this.#phase = "post-copy";
+        this.#expectRequests();
       }
-      const at = this.#encoding.take(from, to);
-      if (this.#encoding.phase === Phase.postCopy) this.#phase = "post-copy";
-      if (this.#encoding.waitingPages > 0) {
+      if (encoding.waitingPages > 0) {
         this.#flushTimer ??= setTimeout(() => {
           this.#flushTimer = undefined;
-          this.#encoding?.flush();
+          encoding.flush();
         }, BATCH_WAIT_MS);
       }
       return at;
@@ -152,8 +225,28 @@ export class SourceSide implements Side {
     if (this.#qemuEnded || this.#isOver) return;
     this.#qemuEnded = true;
     this.#encoding?.flush();
+    this.#room();
+  }
+
+  #expectRequests(): void {
+    if (this.#wire === undefined) return;
+    this.#wire.isPrompt = true;
+    clearTimeout(this.#promptTimer);
+    this.#promptTimer = setTimeout(() => {
+      if (this.#wire !== undefined) this.#wire.isPrompt = false;
+      this.#room();
+    }, PROMPT_MS);
+  }
+
+  #room(): void {
+    try {
+      this.#encoding?.pump();
+      this.#intake?.continue();
+    } catch (error) {
+      return this.abort(toCodedError(error));
+    }
     // What QEMU left unfinished is told to the target by the end of its stream, just as without a relay.
-    this.#wire?.end();
+    if (this.#qemuEnded && (this.#encoding?.isIdle ?? true)) this.#wire?.end();
   }
 
   async #frame(frame: Frame): Promise<void> {
@@ -186,6 +279,9 @@ export class SourceSide implements Side {
       const full = this.#fullForm.rewrite(message);
       if (full.kind === "request-pages" && full.block !== undefined) {
         encoding.want(full.block, full.start, full.length);
+        this.#expectRequests();
+        // The page may be in QEMU's socket, behind others.
+        this.#room();
       }
       yield encodeReturn(full);
     }
@@ -210,6 +306,8 @@ export class SourceSide implements Side {
       wantedPages: encoding?.wantedPages ?? 0,
       droppedPages: 0,
       refusedConnections: 0,
+      keptPages: this.kept?.pages ?? 0,
+      keptNote: this.kept?.note ?? null,
     };
   }
 
@@ -222,7 +320,10 @@ export class SourceSide implements Side {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#flushTimer);
+    clearInterval(this.#levelTimer);
+    clearTimeout(this.#promptTimer);
     this.#listener?.close();
+    clearTimeout(this.#calledTimer);
     this.#phase = error === undefined ? "done" : "failed";
     if (error === undefined) this.#qemu?.end();
     else this.#qemu?.destroy();
@@ -235,4 +336,28 @@ export class SourceSide implements Side {
     this.#phase = "failed";
     return new CodedError("QEMU_CLOSED", { side: "source", when: "before its stream was complete" });
   }
+}
+
+/** What is there before the other side is: reading what was kept takes as long as finding it. */
+interface Stored {
+  readonly kernels: Kernels;
+  readonly store: PageStore;
+  readonly encoder: Encoder;
+  readonly kept: KeptStore;
+}
+
+function openStore({ storeBytes, storeFile: file }: SourceConfig): Stored {
+  const slots = Math.floor(storeBytes / PAGE_BYTES);
+  const ownPages = (INTAKE_BYTES + ENCODER_BYTES) / PAGE_BYTES + 2 + BACKLOG_PAGES;
+  const kernels = openKernels({ pages: ownPages + slots });
+  const store = new PageStore(kernels, { base: ownPages * PAGE_BYTES, slots });
+  const encoder = new Encoder(kernels, store, INTAKE_BYTES);
+  const kept = new KeptStore({
+    file,
+    kernels,
+    store,
+    filled: (first, end) => encoder.remember(first, end),
+    reset: () => encoder.reset(0n),
+  });
+  return { kernels, store, encoder, kept };
 }

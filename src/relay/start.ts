@@ -7,15 +7,17 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } f
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+
+import { z } from "zod";
 
 import { CodedError } from "../std/errors.ts";
+import { programPath } from "../std/program-path.ts";
 import { startTicksOf } from "./alive.ts";
-import { checkConfig, type RelayConfig, type RelayConfigInput } from "./config.ts";
+import { checkConfig, type RelayConfig, type RelayConfigInput, type RelayTarget } from "./config.ts";
 import { relayStatus, type RelayStatus } from "./status.ts";
 import type { StatusRequest } from "./status-socket.ts";
 
-const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
+const MAIN = programPath(import.meta.url, "./main.ts");
 /** From spawn to its first answer; 0.2 s on an idle machine. */
 const START_TIMEOUT_MS = 20_000;
 const ANSWER_TIMEOUT_MS = 5_000;
@@ -33,6 +35,8 @@ export interface RelayHandle {
   readonly dir: string;
 }
 
+const processHandle = z.object({ pid: z.int().min(2), startTicks: z.number().nonnegative() });
+
 export interface RelayProcess {
   readonly handle: RelayHandle;
   /** The target's. */
@@ -40,6 +44,8 @@ export interface RelayProcess {
   /** While it runs from itself, afterwards its last words. @throws CodedError TOOL_FAILED when there are none. */
   status(): Promise<RelayStatus>;
   setBandwidth(bytesPerSecond: number | null): Promise<void>;
+  /** A source that was started without it learns where its target listens. */
+  dial(target: RelayTarget): Promise<void>;
   /** Closes both sockets to QEMU at once, and says why to the other relay. */
   abort(why: string): Promise<void>;
   /** The last status, or undefined when it died without one. Never rejects. */
@@ -112,6 +118,16 @@ export async function adoptRelay(handle: RelayHandle): Promise<RelayProcess | un
   return relay as RelayProcess;
 }
 
+/** The handle of the relay that was started in this folder, also when nobody recorded it elsewhere. */
+export function handleIn(dir: string): RelayHandle | undefined {
+  try {
+    const { pid, startTicks } = processHandle.parse(JSON.parse(readFileSync(filesOf(dir).handle, "utf8")));
+    return { pid, startTicks, dir };
+  } catch {
+    return undefined;
+  }
+}
+
 /** What the relay of this folder left behind. */
 export function lastStatus(dir: string): RelayStatus | undefined {
   try {
@@ -141,6 +157,10 @@ class Running {
 
   async setBandwidth(bytesPerSecond: number | null): Promise<void> {
     await this.#ask({ do: "set-bandwidth", bytesPerSecond });
+  }
+
+  async dial(target: RelayTarget): Promise<void> {
+    await this.#ask({ do: "dial", target });
   }
 
   async abort(why: string): Promise<void> {

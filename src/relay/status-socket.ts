@@ -4,6 +4,7 @@ import { createServer, type Socket } from "node:net";
 
 import { z } from "zod";
 
+import { relayTarget, type RelayTarget } from "./config.ts";
 import { STATUS_CLIENTS_MAX, STATUS_LINE_BYTES_MAX } from "./limits.ts";
 import type { RelayStatus } from "./status.ts";
 
@@ -13,6 +14,8 @@ const request = z.discriminatedUnion("do", [
     do: z.literal("set-bandwidth"),
     bytesPerSecond: z.number().positive().nullable(),
   }),
+  /** To a source that was started without its target's address. */
+  z.strictObject({ do: z.literal("dial"), target: relayTarget }),
   /** Both QEMUs' sockets are closed at once. */
   z.strictObject({ do: z.literal("abort"), why: z.string().max(200) }),
 ]);
@@ -21,6 +24,7 @@ export type StatusRequest = z.infer<typeof request>;
 export interface StatusHandlers {
   status(): RelayStatus;
   setBandwidth(bytesPerSecond: number | null): void;
+  dial(target: RelayTarget): void;
   abort(why: string): void;
 }
 
@@ -58,6 +62,7 @@ function answer(line: string, handlers: StatusHandlers): unknown {
   try {
     const asked = request.parse(JSON.parse(line));
     if (asked.do === "set-bandwidth") handlers.setBandwidth(asked.bytesPerSecond);
+    if (asked.do === "dial") handlers.dial(asked.target);
     if (asked.do === "abort") handlers.abort(asked.why);
     return handlers.status();
   } catch (error) {

@@ -52,6 +52,9 @@ export const relayStatus = z.object({
   wantedPages: count,
   droppedPages: count,
   refusedConnections: count,
+  /** Contents that both sides had from earlier migrations when this one began; why there were none, if they were kept. */
+  keptPages: count.default(0),
+  keptNote: z.string().nullable().default(null),
   bandwidthBytesPerSecond: z.number().nullable(),
   cpuSeconds: z.number(),
   rssBytes: count,

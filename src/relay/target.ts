@@ -12,11 +12,13 @@ import type { Frame } from "../wire/frame.ts";
 import { Codec, FrameKind } from "../wire/frame.ts";
 import { PageStore } from "../wire/store.ts";
 import type { TargetConfig } from "./config.ts";
+import { KeptStore, NO_STORE } from "./kept-store.ts";
 import { openKernels } from "./kernels.ts";
 import { listen, type Listening } from "./link.ts";
 import { connectQemu, writeAll } from "./qemu-socket.ts";
 import { StreamRebuild } from "./rebuild.ts";
-import { levelOf, type Side, type SideOptions, type SideStatus } from "./side.ts";
+import type { Side, SideOptions, SideStatus } from "./side.ts";
+import { Slots } from "./slots.ts";
 import { PageCounts } from "./status.ts";
 import { Wire } from "./wire.ts";
 
@@ -26,10 +28,12 @@ export class TargetSide implements Side {
   readonly #options: SideOptions<TargetConfig>;
   readonly #end = Promise.withResolvers<CodedError | undefined>();
   readonly #counts = new PageCounts();
+  readonly #slots = new Slots();
   readonly #returned = new ReturnReader();
   #listening: Listening | undefined;
   #wire: Wire | undefined;
   #rebuild: StreamRebuild | undefined;
+  #kept: KeptStore | undefined;
   #qemu: Socket | undefined;
   #written: Promise<boolean> = Promise.resolve(true);
   #phase: SideStatus["phase"] = "waiting";
@@ -48,20 +52,24 @@ export class TargetSide implements Side {
     this.ended = this.#end.promise;
   }
 
+  get kept(): KeptStore | undefined {
+    return this.#kept;
+  }
+
   /** Settles when the wire is up; `port` is known as soon as `listening` was told. */
   async start(listening: () => void): Promise<void> {
     const { config, bucket, signal } = this.#options;
-    this.#listening = await listen(config, signal);
+    if (config.encode && !config.recovery) this.#openStore();
+    const store = this.#kept?.state ?? Promise.resolve(NO_STORE);
+    this.#listening = await listen(config, { slots: this.#slots, store, signal });
     listening();
     const greeted = await this.#listening.greeted;
     const [first] = greeted;
     if (first === undefined) throw new RangeError("no connection");
-    if (config.encode && !config.recovery) {
-      this.#prepare(Math.min(first.ours.storeSlots, first.theirs.storeSlots));
-    }
+    this.#kept?.agree(first.ours, first.theirs);
     this.#phase = "connected";
     this.#wire = new Wire(
-      { greeted, peerName: config.peerName, level: levelOf(config), bucket },
+      { greeted, slots: this.#slots, peerName: config.peerName, level: undefined, bucket },
       {
         frame: (frame) => this.#frame(frame),
         peerEnded: () => {
@@ -71,17 +79,19 @@ export class TargetSide implements Side {
           if (this.#qemu === undefined) this.#answersEnded();
         },
         room: () => this.#qemu?.resume(),
-        done: () => this.#over(undefined),
+        done: () => this.#over(this.#incomplete()),
         failed: (error) => this.#over(error),
       },
     );
   }
 
-  #prepare(slots: number): void {
-    const decoderPages = DECODER_BYTES / PAGE_BYTES;
-    const kernels = openKernels({ pages: decoderPages + slots });
+  #openStore(): void {
+    const { storeBytes, storeFile: file } = this.#config;
+    const slots = Math.floor(storeBytes / PAGE_BYTES);
+    const kernels = openKernels({ pages: DECODER_BYTES / PAGE_BYTES + slots });
     const store = new PageStore(kernels, { base: DECODER_BYTES, slots });
     const decoder = new Decoder(kernels, store, 0);
+    this.#kept = new KeptStore({ file, kernels, store, reset: () => store.reset(0n) });
     this.#rebuild = new StreamRebuild({
       kernels,
       decoder,
@@ -178,12 +188,20 @@ export class TargetSide implements Side {
       wantedPages: 0,
       droppedPages: rebuild?.droppedPages ?? 0,
       refusedConnections: this.#listening?.refused() ?? 0,
+      keptPages: this.#kept?.pages ?? 0,
+      keptNote: this.#kept?.note ?? null,
     };
   }
 
   abort(error: CodedError): void {
     if (this.#wire === undefined) this.#over(error);
     else this.#wire.fail(toCodedError(error));
+  }
+
+  /** All that was sent is here, but it is no whole stream: a cancel, or a source that said nothing. */
+  #incomplete(): CodedError | undefined {
+    if (this.#loaded || (this.#rebuild?.isComplete ?? true)) return undefined;
+    return new CodedError("QEMU_CLOSED", { side: "source", when: "before its stream was complete" });
   }
 
   #over(error: CodedError | undefined): void {

@@ -12,6 +12,7 @@ import {
   creditOf,
   endFrame,
   type Frame,
+  FRAME_HEADER_BYTES,
   FrameKind,
   pagesFrame,
   pingFrame,
@@ -19,16 +20,29 @@ import {
   rawFrame,
   returnFrame,
 } from "../wire/frame.ts";
+import { Role } from "../wire/hello.ts";
 import { FrameOrder } from "../wire/order.ts";
 import type { TokenBucket } from "./bucket.ts";
 import { Flight } from "./flight.ts";
-import { CLOSE_SKEW_MS, CODEC_QUEUE_BYTES, LAST_WORD_MS, PING_MS, SILENT_MS } from "./limits.ts";
+import {
+  CAP_QUEUE_MS,
+  CLOSE_SKEW_MS,
+  CODEC_QUEUE_BYTES,
+  LAST_WORD_MS,
+  PING_MS,
+  PROMPT_CODEC_QUEUE_BYTES,
+  SILENT_MS,
+  WRITE_BYTES_MIN,
+} from "./limits.ts";
 import type { Greeted } from "./link.ts";
-import { Stripe } from "./stripe.ts";
+import type { Slots } from "./slots.ts";
+import { type CodingMeasure, Stripe } from "./stripe.ts";
 import { PieceCompressor, PieceDecompressor } from "./codec.ts";
 
 /** What is cut off by an order (a command, a section's end) is sent without asking for room: so many frames at most. */
 const CREDITS_KEPT = 6;
+/** Of these, what a page that was asked for leaves to them. */
+const CREDITS_LAST = 3;
 
 export type DataKind = "raw" | "pages" | "return";
 const MAKE: Readonly<Record<DataKind, (number: number, coded: Coded) => Frame>> = {
@@ -37,13 +51,20 @@ const MAKE: Readonly<Record<DataKind, (number: number, coded: Coded) => Frame>> 
   return: returnFrame,
 };
 
+/** A frame with the memory that its payload is in. */
+interface HeldFrame extends Frame {
+  readonly slot: Uint8Array | undefined;
+}
+
 export interface WireEvents {
-  /** One at a time, in order; the next comes when this settles. A rejection ends the wire. */
+  /** One at a time, in order; the next comes when this settles, and the payload is good until then. A rejection ends the wire. */
   frame(frame: Frame): Promise<void>;
   /** The other direction is finished, and all of it was handed on. */
   peerEnded(): void;
   /** There is room again; see `hasRoom`. */
   room(): void;
+  /** A frame was coded and is about to be written. */
+  coded?(measure: CodingMeasure): void;
   /** Both directions are finished. */
   done(): void;
   /** Told once; the wire is of no use then. */
@@ -52,8 +73,9 @@ export interface WireEvents {
 
 export interface WireOptions {
   readonly greeted: readonly Greeted[];
+  readonly slots: Slots;
   readonly peerName: string;
-  /** undefined: nothing is compressed. */
+  /** At first. undefined: nothing will be compressed. */
   readonly level: number | undefined;
   readonly bucket: TokenBucket;
 }
@@ -62,7 +84,10 @@ export class Wire {
   readonly #stripes: readonly Stripe[];
   readonly #events: WireEvents;
   readonly #peerName: string;
-  readonly #order: FrameOrder;
+  readonly #slots: Slots;
+  readonly #bucket: TokenBucket;
+  readonly #order: FrameOrder<HeldFrame>;
+  readonly #compressors: readonly (PieceCompressor | undefined)[];
   readonly #flight = new Flight();
   readonly #timer: NodeJS.Timeout;
   #number = 0;
@@ -70,30 +95,39 @@ export class Wire {
   #credits: number;
   #applying = false;
   #sentEnd = false;
+  #stripesEnded = 0;
+  #endIsHere = false;
   #gotEnd = false;
   #appliedEnd = false;
   #state: "open" | "done" | "failed" = "open";
 
-  constructor({ greeted, peerName, level, bucket }: WireOptions, events: WireEvents) {
+  constructor({ greeted, slots, peerName, level, bucket }: WireOptions, events: WireEvents) {
     const [first] = greeted;
     if (first === undefined) throw new RangeError("a wire has at least one connection");
     this.#events = events;
+    this.#slots = slots;
+    this.#bucket = bucket;
     this.#peerName = peerName;
     this.#credits = first.theirs.windowFrames;
     this.#order = new FrameOrder(first.ours.windowFrames);
+    this.#compressors = greeted.map(() =>
+      level === undefined ? undefined : new PieceCompressor(level, greeted.length),
+    );
     this.#stripes = greeted.map(
-      ({ socket, input }) =>
+      ({ socket, inlet, crc32 }, at) =>
         new Stripe(
           {
             socket,
-            input,
+            inlet,
+            crc32,
             bucket,
-            compressor: level === undefined ? undefined : new PieceCompressor(level, greeted.length),
+            countsReceived: first.ours.role === Role.source,
+            compressor: this.#compressors[at],
             decompressor: new PieceDecompressor(peerName),
           },
           {
-            frame: (frame) => this.#frame(frame),
-            coded: (number, _rawBytes, wireBytes) => this.#coded(number, wireBytes),
+            frame: (frame, slot) => this.#frame({ ...frame, slot }),
+            coded: (number, measure) => this.#coded(number, measure),
             ended: () => this.#stripeEnded(),
             failed: (error) => this.fail(error),
           },
@@ -107,7 +141,36 @@ export class Wire {
   /** Whether a frame may be sent now; if not, `room` is told later. */
   get hasRoom(): boolean {
     const queued = this.#stripes.reduce((sum, { queuedBytes }) => sum + queuedBytes, 0);
-    return this.#credits > CREDITS_KEPT && queued < CODEC_QUEUE_BYTES && this.#flight.hasRoom;
+    const queueMax = this.#flight.prompt ? PROMPT_CODEC_QUEUE_BYTES : CODEC_QUEUE_BYTES;
+    const capMax = this.#capBytes;
+    return (
+      this.#credits > CREDITS_KEPT &&
+      queued < Math.min(queueMax, capMax) &&
+      this.#flight.unackedBytes < capMax &&
+      this.#flight.hasRoom
+    );
+  }
+  get #capBytes(): number {
+    const rate = this.#bucket.bytesPerSecond;
+    return rate === null ? Infinity : Math.max(WRITE_BYTES_MIN, (rate * CAP_QUEUE_MS) / 1000);
+  }
+  /** Whether one may be sent that does not wait for its turn. */
+  get hasUrgentRoom(): boolean {
+    return this.#credits > CREDITS_LAST;
+  }
+  /** What the link carried since the last time; asks for the next one. */
+  takePace(): ReturnType<Flight["takePace"]> {
+    const [first] = this.#stripes;
+    if (first !== undefined && this.#state === "open") this.#pingOne(first);
+    return this.#flight.takePace(performance.now());
+  }
+  /** How large a frame may be so that several are under way at a time. */
+  get stepBytes(): number {
+    return this.#flight.limitBytes / 4;
+  }
+  /** Whether somebody waits for what is sent: little may be in front of it then. */
+  set isPrompt(isPrompt: boolean) {
+    this.#flight.prompt = isPrompt;
   }
   get framesUnderWay(): number {
     return this.#number - this.#acknowledged;
@@ -125,14 +188,32 @@ export class Wire {
     return this.#flight.roundTripMs;
   }
 
-  /** Sends in any case while credits last: whoever ends a batch for its order does not ask for room. */
+  /** For what is compressed from here on. */
+  setLevel(level: number): void {
+    for (const compressor of this.#compressors) compressor?.setLevel(level);
+  }
+
+  /**
+   * Sends a copy of these bytes. In any case while credits last: whoever ends a batch for its order does not ask for room.
+   */
   send(kind: DataKind, parts: readonly Uint8Array[], compress: boolean): void {
+    const slot = this.#slots.take();
+    let at = FRAME_HEADER_BYTES;
+    for (const part of parts) {
+      slot.set(part, at);
+      at += part.byteLength;
+    }
+    this.sendSlot(kind, slot, at - FRAME_HEADER_BYTES, compress);
+  }
+
+  /** The payload lies in the slot already, behind room for a header. */
+  sendSlot(kind: DataKind, slot: Uint8Array, bytes: number, compress: boolean): void {
     if (this.#state !== "open") return;
     this.#number += 1;
     this.#credits -= 1;
     const number = this.#number;
     const make = MAKE[kind];
-    this.#leastBusy().send(number, parts, compress, (coded) => make(number, coded));
+    this.#leastBusy().send({ number, slot, bytes, compress, make: (coded) => make(number, coded) });
   }
 
   end(): void {
@@ -140,7 +221,8 @@ export class Wire {
     this.#sentEnd = true;
     this.#number += 1;
     const number = this.#number;
-    this.#leastBusy().send(number, [], false, () => endFrame(number));
+    const slot = this.#slots.take();
+    this.#leastBusy().send({ number, slot, bytes: 0, compress: false, make: () => endFrame(number) });
     this.#settle();
   }
 
@@ -174,16 +256,19 @@ export class Wire {
     return others.reduce((best, each) => (each.queuedBytes < best.queuedBytes ? each : best), first);
   }
 
-  #coded(number: number, wireBytes: number): void {
-    if (number > this.#acknowledged) this.#flight.sent(number, wireBytes);
+  #coded(number: number, measure: CodingMeasure): void {
+    if (number > this.#acknowledged) this.#flight.sent(number, measure.wireBytes, performance.now());
+    this.#events.coded?.(measure);
     this.#tellRoom();
   }
 
   #tellRoom(): void {
-    if (this.#state === "open" && this.hasRoom) this.#events.room();
+    if (this.#state === "open" && (this.hasRoom || (this.#flight.prompt && this.hasUrgentRoom))) {
+      this.#events.room();
+    }
   }
 
-  #frame(frame: Frame): void {
+  #frame(frame: HeldFrame): void {
     if (this.#state !== "open") return;
     switch (frame.kind) {
       case FrameKind.credit:
@@ -205,6 +290,7 @@ export class Wire {
     }
     if (this.#gotEnd) throw new CodedError("WIRE_GARBAGE", { problem: "a frame behind the end" });
     this.#order.put(frame);
+    if (frame.kind === FrameKind.end) this.#endIsHere = true;
     void this.#apply();
   }
 
@@ -236,6 +322,7 @@ export class Wire {
           continue;
         }
         await this.#events.frame(frame);
+        if (frame.slot !== undefined) this.#slots.give(frame.slot);
         this.#stripes[0]?.sendNow(creditFrame(1));
       }
     } catch (error) {
@@ -254,8 +341,13 @@ export class Wire {
 
   #stripeEnded(): void {
     if (this.#state !== "open") return;
+    this.#stripesEnded += 1;
     const lost = (): void => {
-      if (this.#order.waiting > 0 || this.#applying) return void setTimeout(lost, CLOSE_SKEW_MS);
+      // With the end among what is here all of it is worth waiting for; without it nothing will complete it.
+      const mayComplete = this.#endIsHere || this.#stripesEnded < this.#stripes.length;
+      if (mayComplete && (this.#order.waiting > 0 || this.#applying)) {
+        return void setTimeout(lost, CLOSE_SKEW_MS);
+      }
       this.fail(new CodedError("LINK_LOST", { why: "it was closed before the end" }), true);
     };
     if (this.#stripes.length === 1 && !this.#applying && this.#order.waiting === 0) lost();
@@ -264,8 +356,8 @@ export class Wire {
 
   #tick(): void {
     const now = performance.now();
-    for (const { lastHeardMs } of this.#stripes) {
-      if (now - lastHeardMs < SILENT_MS) continue;
+    for (const stripe of this.#stripes) {
+      if (!stripe.isSilent(now)) continue;
       const error = new CodedError("PEER_STALLED", { host: this.#peerName, waited: `${SILENT_MS / 1000} s` });
       return this.fail(error, true);
     }
@@ -273,11 +365,13 @@ export class Wire {
   }
 
   #ping(): void {
-    for (const stripe of this.#stripes) {
-      const token = new Uint8Array(8);
-      new DataView(token.buffer).setFloat64(0, performance.now());
-      stripe.sendNow(pingFrame(token));
-    }
+    for (const stripe of this.#stripes) this.#pingOne(stripe);
+  }
+
+  #pingOne(stripe: Stripe): void {
+    const token = new Uint8Array(8);
+    new DataView(token.buffer).setFloat64(0, performance.now());
+    stripe.sendNow(pingFrame(token));
   }
 
   #pong({ payload }: Frame): void {

@@ -1,0 +1,187 @@
+/** A page store's file: what it brings back, and that one which is not what was written brings nothing. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { Arena } from "../../test/relay/hostile.ts";
+import { PAGE_BYTES } from "../page/types.ts";
+import { CodedError } from "../std/errors.ts";
+import { type Hello, Role } from "../wire/hello.ts";
+import { PageStore } from "../wire/store.ts";
+import { KeptStore, NO_STORE } from "./kept-store.ts";
+import { keptPrints, printOf } from "./kept-prints.ts";
+import { openKernels } from "./kernels.ts";
+
+let arena: Arena;
+let file: string;
+beforeEach(() => {
+  arena = new Arena();
+  file = join(arena.dir, "b.store");
+});
+afterEach(() => arena.close());
+
+const SLOTS = 8;
+const USED = 5;
+const [one, other] = [openKernels({ pages: SLOTS + 1 }), openKernels({ pages: SLOTS + 1 })];
+
+const hello = (more: Partial<Hello> = {}): Hello => ({
+  role: Role.source,
+  stripe: 0,
+  stripes: 1,
+  codecs: 1,
+  payloadBytesMax: 2 ** 20,
+  windowFrames: 8,
+  batchPages: 256,
+  storeSlots: SLOTS,
+  store: NO_STORE,
+  session: new Uint8Array(16).fill(3),
+  ...more,
+});
+
+interface Opened {
+  readonly store: PageStore;
+  readonly kept: KeptStore;
+  readonly filled: number[];
+  readonly resets: () => number;
+}
+
+function opened(kernels = one, at = file): Opened {
+  const store = new PageStore(kernels, { base: PAGE_BYTES, slots: SLOTS });
+  const filled: number[] = [];
+  let resets = 0;
+  const kept = new KeptStore({
+    file: at,
+    kernels,
+    store,
+    filled: (first, end) => filled.push(first, end),
+    reset: () => {
+      resets += 1;
+      store.reset(0n);
+    },
+  });
+  return { store, kept, filled, resets: () => resets };
+}
+
+async function written(): Promise<Uint8Array> {
+  const { store, kept } = opened();
+  await kept.state;
+  kept.agree(hello(), hello());
+  const block = store.addBlock(0, 0, 100);
+  for (let page = 0; page < USED; page += 1) {
+    one.bytes.fill(page + 1, 0, PAGE_BYTES);
+    store.place(block, page, 0);
+  }
+  store.touch(2);
+  kept.keep();
+  // No Buffer: its slices are views.
+  return new Uint8Array(readFileSync(file));
+}
+
+describe("prints", () => {
+  it("tell what is in it to somebody who reads nothing else", async () => {
+    await written();
+    const prints = keptPrints(file, SLOTS);
+    expect(prints.size).toBe(USED);
+    const page = (fill: number): Uint8Array => new Uint8Array(PAGE_BYTES).fill(fill);
+    for (let fill = 1; fill <= USED; fill += 1) expect(prints.has(printOf(page(fill)))).toBe(true);
+    expect(prints.has(printOf(page(USED + 1)))).toBe(false);
+  });
+
+  it("are none where there is no file, or none for such a store", async () => {
+    expect(keptPrints(file, SLOTS).size).toBe(0);
+    const bytes = await written();
+    expect(keptPrints(file, SLOTS + 1).size).toBe(0);
+    writeFileSync(file, bytes.subarray(0, -1));
+    expect(keptPrints(file, SLOTS).size).toBe(0);
+  });
+});
+
+describe("a file", () => {
+  it("brings back the contents and the state, for its owner's eyes alone, and nothing else is left beside it", async () => {
+    await written();
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(readdirSync(arena.dir)).toEqual(["b.store"]);
+    other.bytes.fill(0);
+    const { store, kept, filled } = opened(other);
+    // 1 block, 5 pages, 1 touched, 1 guest dropped.
+    expect(await kept.state).toEqual({ id: 0x0303030303030303n, operations: 8n });
+    expect([store.used, filled, kept.note]).toEqual([USED, [0, USED], null]);
+    for (let slot = 0; slot < USED; slot += 1)
+      expect(other.bytes[store.positionOf(slot) + 77]).toBe(slot + 1);
+  });
+
+  it("that is damaged anywhere is not used", async () => {
+    const bytes = await written();
+    // Each byte of header and flags, and some of the contents.
+    const places = [...Array(40 + USED).keys(), 45, 46, 4_000, bytes.length - 1];
+    for (const at of places) {
+      const damaged = bytes.slice();
+      damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8));
+      writeFileSync(file, damaged);
+      const { store, kept, resets } = opened(other);
+      expect(await kept.state, `byte ${at}`).toEqual(NO_STORE);
+      expect([store.used, resets(), typeof kept.note], `byte ${at}`).toEqual([0, 1, "string"]);
+    }
+  });
+
+  it("that ends too early or too late is not used", async () => {
+    const bytes = await written();
+    for (const length of [...Array(50).keys(), 4_141, bytes.length - 4_096, bytes.length - 1]) {
+      writeFileSync(file, bytes.subarray(0, length));
+      expect(await opened(other).kept.state, `${length} bytes`).toEqual(NO_STORE);
+    }
+    writeFileSync(file, Buffer.concat([bytes, Buffer.of(0)]));
+    expect(await opened(other).kept.state).toEqual(NO_STORE);
+  });
+
+  it("that is none, or is not there, or may not be read, is said and does no harm", async () => {
+    expect(opened().kept.note).toBeNull();
+    const absent = opened();
+    expect([await absent.kept.state, absent.kept.note]).toEqual([NO_STORE, "nothing was kept"]);
+    mkdirSync(file);
+    const folder = opened();
+    expect([await folder.kept.state, folder.kept.note]).toEqual([
+      NO_STORE,
+      expect.stringContaining("EISDIR"),
+    ]);
+  });
+
+  it("that cannot be written leaves the older one whole", async () => {
+    const bytes = await written();
+    const { kept } = opened();
+    await kept.state;
+    kept.agree(hello(), hello());
+    mkdirSync(`${file}.${process.pid}.new`);
+    expect(() => kept.keep()).toThrow();
+    expect(Buffer.compare(readFileSync(file), bytes)).toBe(0);
+  });
+
+  it("is forgotten by an agreement that does not hold, and the store takes the smaller size", async () => {
+    await written();
+    const { store, kept } = opened(other);
+    const state = await kept.state;
+    kept.agree(hello({ store: state }), hello({ store: { ...state, operations: 9n } }));
+    expect([store.used, store.state, kept.pages, kept.note]).toEqual([
+      0,
+      NO_STORE,
+      0,
+      "the other side kept another one",
+    ]);
+    const smaller = opened(other);
+    kept.agree(hello({ store: await smaller.kept.state }), hello({ store: state, storeSlots: 3 }));
+    expect(store.slots).toBe(3);
+  });
+
+  it.each([
+    ["LINK_LOST", {}, true],
+    ["WIRE_DAMAGED", { what: "a batch of pages" }, false],
+    ["WIRE_GARBAGE", { problem: "slot 3 is empty" }, false],
+    ["PEER_REFUSED", { host: "b", why: "", peerCode: "WIRE_DAMAGED" }, false],
+    ["PEER_REFUSED", { host: "b", why: "", peerCode: "QEMU_CLOSED" }, true],
+  ] as const)("stays or goes after %s %j: %s", async (code, details, stays) => {
+    await written();
+    opened().kept.judge(new CodedError(code, details));
+    expect(existsSync(file)).toBe(stays);
+  });
+});

@@ -15,6 +15,9 @@ describe("settings that make sense together pass", () => {
     { technique: "post-copy" },
     { technique: "hybrid", switchRule: { when: "stalled" }, stopRules: { rounds: 10 } },
     { adaptiveDowntimeCeilingMs: 300 },
+    { wire: "direct", native: { channels: 4, compression: "zstd", level: 20 } },
+    { native: { xbzrleCacheBytes: 64 * 2 ** 20 } },
+    { wire: "relay", technique: "post-copy" },
     { timeoutMs: 60_000, policy: { last: [{ do: "force", downtimeCeilingMs: 2000 }, { do: "cancel" }] } },
   ];
   test.each(sound)("%j", (asked) => {
@@ -51,6 +54,13 @@ describe("settings that contradict each other are named, with what to change", (
       /before hybrid switches after 5/,
     ],
     [{ policy: { last: [cancel, { do: "force", downtimeCeilingMs: 900 }] } }, /nothing can follow "cancel"/],
+    [{ wire: "relay", native: { channels: 2 } }, /nothing through the relays.*wire direct/],
+    [{ technique: "post-copy", native: { channels: 2 } }, /multifd cannot fetch/],
+    [{ policy: { last: [{ do: "post-copy" }] }, native: { channels: 2 } }, /multifd cannot fetch/],
+    [{ native: { channels: 2, xbzrleCacheBytes: 2 ** 20 } }, /XBZRLE and multifd exclude each other/],
+    [{ native: { compression: "zstd" } }, /in multifd's channels only/],
+    [{ native: { channels: 2, compression: "zlib", level: 10 } }, /zlib has levels 0 to 9, not 10/],
+    [{ native: { xbzrleCacheBytes: 1_000_000 } }, /not a power of two/],
     [{ policy: { initial: [cancel] } }, /ends copying before it begins. Remove it/],
     [
       {

@@ -2,7 +2,7 @@
  * Settings that contradict each other, each as a sentence with what to change. The shapes themselves are refused in
  * api/; what the hosts can do is checked by the agent.
  */
-import { formatDuration } from "../std/units.ts";
+import { formatBytes, formatDuration } from "../std/units.ts";
 import { migrateSettings } from "../api/migration.ts";
 import type { MigrateSettings, PolicyAction } from "../api/migration.ts";
 
@@ -95,6 +95,49 @@ function ladderOrder({ policy }: MigrateSettings): string[] {
   return found;
 }
 
+/** QEMU's own ways to carry a stream, which exclude each other and post-copy. */
+function nativeWays({ wire, native }: MigrateSettings, mayFetch: boolean): string[] {
+  if (native === undefined) return [];
+  const found: string[] = [];
+  const { channels, compression, xbzrleCacheBytes } = native;
+  if (wire === "relay") {
+    found.push(
+      "QEMU's own settings for a direct stream (multifd, compression, XBZRLE) mean nothing through the relays. Leave them out, or choose wire direct.",
+    );
+  }
+  if (channels > 0 && mayFetch) {
+    found.push(
+      "QEMU's multifd cannot fetch pages one by one, which post-copy does. Leave multifd out, or do without post-copy.",
+    );
+  }
+  if (channels > 0 && xbzrleCacheBytes > 0) {
+    found.push(
+      "XBZRLE and multifd exclude each other: deltas need the order of one stream. Choose one of them.",
+    );
+  }
+  if (compression !== "none" && channels === 0) {
+    found.push(
+      `QEMU compresses (${compression}) in multifd's channels only. Give it channels, or leave the compression out.`,
+    );
+  }
+  if (compression === "zlib" && native.level > ZLIB_LEVEL_MAX) {
+    found.push(
+      `zlib has levels 0 to ${ZLIB_LEVEL_MAX}, not ${native.level}. Choose one of them, or zstd, which has up to 20.`,
+    );
+  }
+  if (xbzrleCacheBytes > 0 && !isCacheSize(xbzrleCacheBytes)) {
+    found.push(
+      `XBZRLE's cache of ${formatBytes(xbzrleCacheBytes)} is not a power of two of at least 4 KiB, as QEMU wants it. Choose for example 64 MiB.`,
+    );
+  }
+  return found;
+}
+
+const ZLIB_LEVEL_MAX = 9;
+const PAGE_BYTES = 4096;
+
+const isCacheSize = (bytes: number): boolean => bytes >= PAGE_BYTES && Number.isInteger(Math.log2(bytes));
+
 /** Empty when the settings make sense together. */
 export function contradictions(settings: MigrateSettings): string[] {
   const { technique, switchRule, stopRules, policy } = settings;
@@ -115,7 +158,9 @@ export function contradictions(settings: MigrateSettings): string[] {
     }
   }
   const fetches = technique === "post-copy" || technique === "hybrid";
-  if (settings.verifyMemory && (fetches || allActions(policy).some((action) => action.do === "post-copy"))) {
+  const mayFetch = fetches || allActions(policy).some((action) => action.do === "post-copy");
+  found.push(...nativeWays(settings, mayFetch));
+  if (settings.verifyMemory && mayFetch) {
     found.push(
       `Memory can only be compared while the guest is stopped with all of it on both hosts; ${fetches ? technique : "a policy with post-copy"} runs it before. Leave verifyMemory out, or do without post-copy.`,
     );

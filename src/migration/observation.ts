@@ -48,6 +48,7 @@ export function withObservation(report: Report, observation: Observation): Repor
     ),
   };
 
+  const latency = observation.client_latency ?? report.client_latency;
   const checks = [...report.correctness.checks, ...checksOf(observation)];
   const lostWrites = observation.correctness?.lost_acknowledged_writes ?? undefined;
   return {
@@ -63,6 +64,7 @@ export function withObservation(report: Report, observation: Observation): Repor
         lostWrites,
       ),
     },
+    ...(latency === undefined ? {} : { client_latency: latency }),
     notes: [...report.notes, ...notes],
   };
 }

@@ -22,8 +22,12 @@ const OVERRUN_SHARE = 0.1;
 /** Enough for one switchover after a short timeout. */
 const OVERRUN_MS_MIN = 5000;
 
-/** Rounds a throttle gets to rise before what comes after it: QEMU steps from 20 % to 99 % in so many. */
-const THROTTLE_ROUNDS = 9;
+/**
+ * What a throttle gets to rise before what comes after it. It rises in three steps; QEMU takes one at the second look
+ * that finds too much dirty, and looks at a round's end, at most once a second.
+ */
+const THROTTLE_ROUNDS = 7;
+const THROTTLE_MS = 10_000;
 
 export const timedOut = (view: CopyView, settings: MigrateSettings): boolean =>
   settings.timeoutMs !== undefined && view.nowMs - view.startedAtMs >= settings.timeoutMs;
@@ -119,11 +123,15 @@ export function ladder(
     if (memory.stalledRounds < item.stalledRounds) return null;
     memory = { ...memory, nextConvergence: memory.nextConvergence + 1 };
     const decision = act(item.action, view, settings, why);
-    if (decision !== null) return { decision, memory };
+    if (decision === null) continue;
+    const throttledAtMs = decision.do === "throttle" ? view.nowMs : memory.throttledAtMs;
+    return { decision, memory: { ...memory, throttledAtMs } };
   }
   const lowest = items.at(-1);
   if (lowest === undefined) return null;
-  const patience = rises(lowest.action, view) ? THROTTLE_ROUNDS : 0;
+  const isRising = rises(lowest.action, view);
+  if (isRising && view.nowMs - (memory.throttledAtMs ?? view.startedAtMs) < THROTTLE_MS) return null;
+  const patience = isRising ? THROTTLE_ROUNDS : 0;
   if (memory.stalledRounds <= lowest.stalledRounds + patience) return null;
   return { by: "stalled", because: `${why}, and the ladder has run out` };
 }
@@ -132,10 +140,12 @@ export function ladder(
 export function lastItemDue(view: CopyView, settings: MigrateSettings, memory: DeciderMemory): boolean {
   if (memory.fired === null) return false;
   if (memory.lastItem === null) return true;
-  const patience = rises(settings.policy.last[memory.nextLast - 1], view) ? THROTTLE_ROUNDS : 1;
+  const isThrottle = settings.policy.last[memory.nextLast - 1]?.do === "throttle";
+  const patience = isThrottle ? THROTTLE_ROUNDS : 1;
   const roundEnded = view.rounds.length >= memory.lastItem.round + patience;
   if (memory.fired.by === "stalled") return roundEnded && memory.stalledRounds > 0;
-  if (memory.fired.by !== "timeout") return roundEnded;
+  if (memory.fired.by !== "timeout")
+    return roundEnded && !(isThrottle && view.nowMs - memory.lastItem.atMs < THROTTLE_MS);
   const overrunMs = Math.max(OVERRUN_MS_MIN, OVERRUN_SHARE * (settings.timeoutMs ?? 0));
   return roundEnded || view.nowMs - memory.lastItem.atMs >= overrunMs;
 }

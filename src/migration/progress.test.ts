@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import { anyCopy, anySettings, MiB, viewOf } from "../../test/deciding/arbitrary.ts";
 import { migrateSettings, PHASES, progress as progressShape } from "../api/migration.ts";
-import { nextProgress } from "./progress.ts";
+import { fractionBound, nextProgress } from "./progress.ts";
 import type { CopyView } from "./types.ts";
 import type { MigrateSettings, PhaseName, Progress } from "../api/migration.ts";
 import type { z } from "zod";
@@ -52,6 +52,22 @@ describe("whatever happens", () => {
         expect(fraction).toBeGreaterThanOrEqual(before);
         expect(fraction === 1).toBe(done);
         before = fraction;
+      }
+    });
+  });
+
+  test("an agent that restarts at any moment never shows less than the one before", () => {
+    always((seen) => {
+      for (const [index, before] of seen.entries()) {
+        if (before.phase !== "copying" || before.fraction === 1) continue;
+        const after = nextProgress(undefined, {
+          phase: seen[index + 1]?.phase ?? "copying",
+          settings: settingsOf(),
+          nowMs: 0,
+          startedAtMs: 0,
+          fractionBound: fractionBound(before),
+        });
+        expect(after.fraction).toBeGreaterThanOrEqual(before.fraction);
       }
     });
   });

@@ -7,6 +7,7 @@ import { eta } from "./eta.ts";
 import { allowedPauseMs, bandwidth, sendMs } from "./pause.ts";
 import type { CopyView } from "./types.ts";
 import type { MigrateSettings, PhaseName, Progress } from "../api/migration.ts";
+import type { WireCounters } from "../api/wire.ts";
 
 export interface ProgressInput {
   readonly phase: PhaseName;
@@ -15,6 +16,10 @@ export interface ProgressInput {
   readonly settings: MigrateSettings;
   readonly nowMs: number;
   readonly startedAtMs: number;
+  /** Shown by this agent before it restarted, at most. */
+  readonly fractionBound?: number | undefined;
+  /** What the relays make of the stream; absent on the direct way. */
+  readonly wire?: WireCounters | undefined;
 }
 
 /** No phase shows more than this, so that what comes after it can still be seen to move. */
@@ -44,13 +49,28 @@ function share(input: ProgressInput, etaMs: number | undefined): number {
   return sample === undefined || sample.ramBytes <= 0 ? 0 : 1 - sample.remainingBytes / sample.ramBytes;
 }
 
-function copyingLimit(view: CopyView, settings: MigrateSettings): string {
+/** Rates are of the guest's memory: through the relays more of it moves than the link carries. */
+function pathWords(
+  { bandwidthBytesPerSecond: cap }: MigrateSettings,
+  capped: boolean,
+  moves: number,
+  wire: WireCounters | undefined,
+): string {
+  if (wire !== undefined) {
+    const under = cap === undefined ? "" : ` under the cap of ${formatRate(cap)}`;
+    const ratio = wire.ratio === null ? "" : ` with 1 byte for ${wire.ratio.toFixed(1)}`;
+    return `the relays move ${formatRate(moves)}${ratio}${under}`;
+  }
+  return capped ? `the bandwidth cap allows ${formatRate(cap ?? 0)}` : `the link moves ${formatRate(moves)}`;
+}
+
+function copyingLimit(view: CopyView, settings: MigrateSettings, wire?: WireCounters): string {
   const { sample } = view;
   const moves = bandwidth(view);
   if (moves <= 0) return "Nothing moves: the link or the target takes no bytes.";
   const cap = settings.bandwidthBytesPerSecond;
-  const capped = cap !== undefined && sample.sendBytesPerSecond >= CAP_SHARE * cap;
-  const path = capped ? `the bandwidth cap allows ${formatRate(cap)}` : `the link moves ${formatRate(moves)}`;
+  const capped = wire === undefined && cap !== undefined && sample.sendBytesPerSecond >= CAP_SHARE * cap;
+  const path = pathWords(settings, capped, moves, wire);
   if (settings.technique === "stop-and-copy") return `The guest is paused; ${path}.`;
   if (view.rounds.length === 0) return `First round, nothing known of the guest's writing yet: ${path}.`;
   const writes = `guest writes ${formatRate(sample.dirtyBytesPerSecond)}`;
@@ -64,12 +84,14 @@ function copyingLimit(view: CopyView, settings: MigrateSettings): string {
   return `The ${writes}${slowed}, ${path}${capped ? ": the cap limits" : ""}.`;
 }
 
-function limitNow({ phase, view, settings }: ProgressInput): string {
+function limitNow({ phase, view, settings, wire }: ProgressInput): string {
   switch (phase) {
     case "preparing":
       return "Both hosts prepare; no memory moves yet.";
     case "copying":
-      return view === undefined ? "Copying begins; nothing measured yet." : copyingLimit(view, settings);
+      return view === undefined
+        ? "Copying begins; nothing measured yet."
+        : copyingLimit(view, settings, wire);
     case "switching":
       return view === undefined
         ? "The guest is paused; the rest of its state moves."
@@ -89,7 +111,7 @@ function limitNow({ phase, view, settings }: ProgressInput): string {
     case "done":
       return "Nothing: it is done.";
     case "aborted":
-      return "Nothing: it has ended, and the guest is at the source.";
+      return "Nothing: it has ended without a move.";
     case "needs-person":
       break;
   }
@@ -97,10 +119,17 @@ function limitNow({ phase, view, settings }: ProgressInput): string {
   return "It waits for a person to decide.";
 }
 
+const BOUND_STEP = 0.05;
+const BOUND_MAX = FRACTION_MAX.fetching;
+
+/** A bound of what is shown that changes seldom enough to be journaled; a restarted agent goes on from there. */
+export const fractionBound = ({ fraction }: Progress): number =>
+  Math.min(BOUND_MAX, (Math.floor(fraction / BOUND_STEP) + 1) * BOUND_STEP);
+
 export function nextProgress(previous: Progress | undefined, input: ProgressInput): Progress {
   const { phase, view, nowMs, startedAtMs } = input;
   const left = eta(input);
-  const before = previous?.fraction ?? 0;
+  const before = previous?.fraction ?? input.fractionBound ?? 0;
   const now = Math.min(FRACTION_MAX[phase], Math.max(0, share(input, left?.ms)));
   const sample = view?.sample;
   return {
@@ -116,5 +145,6 @@ export function nextProgress(previous: Progress | undefined, input: ProgressInpu
     elapsedMs: Math.max(0, nowMs - startedAtMs),
     ...(left === undefined ? {} : { eta: left }),
     limit: limitNow(input),
+    ...(input.wire === undefined ? {} : { wire: input.wire }),
   };
 }

@@ -34,14 +34,18 @@ export function wireBytes(counters: Counters): { wire_out: number | null; wire_i
   return { wire_out: end.outBytes - start.outBytes, wire_in: end.inBytes - start.inBytes };
 }
 
-export function notesOnBytes(counters: Counters, qemu: QemuStats | null): string[] {
+export function notesOnBytes(
+  counters: Counters,
+  /** `besidesBytes`: what else may cross meanwhile. */
+  sent: { readonly by: string; readonly bytes: number | undefined; readonly besidesBytes?: number },
+): string[] {
   if (counters === null) return [];
   if (wentBack(counters)) return ["bytes.wire is unknown: the interface's counters started again meanwhile."];
   const wire = counters.end.outBytes - counters.start.outBytes;
-  const written = qemu?.transferredBytes;
+  const { by, bytes: written, besidesBytes = 0 } = sent;
   if (written === undefined || written === 0) return [];
-  const counts = `bytes.wire_out counts ${formatBytes(wire)}, QEMU says ${formatBytes(written)}`;
+  const counts = `bytes.wire_out counts ${formatBytes(wire)}, ${by} says ${formatBytes(written)}`;
   if (wire < written) return [`${counts}: the wire cannot carry less, some bytes went another way.`];
-  if (wire <= written * (1 + OVERHEAD_SHARE_MAX)) return [];
+  if (wire <= written * (1 + OVERHEAD_SHARE_MAX) + besidesBytes) return [];
   return [`${counts}: more than 5 % apart, something else was sent over the interface.`];
 }

@@ -45,6 +45,7 @@ const input: ReportInput = {
   qemu: { downtimeMs: 12, transferredBytes: 1000, zeroPages: 3, normalPages: 4, pageRequests: 7 },
   counters: { start: { outBytes: 500, inBytes: 50 }, end: { outBytes: 1535, inBytes: 60 } },
   cpuSeconds: { source: 1.5, target: null },
+  way: { path: "direct", reason: "", wire: null, targetRelayCpuSeconds: null },
   checks: [],
   notes: ["first"],
 };
@@ -105,6 +106,50 @@ describe("the report", () => {
   test("speaks of post-copy only where something was fetched", () => {
     expect(made().metrics.postcopy).toBeNull();
     expect(made({ finishedBy: "hybrid" }).metrics.postcopy).toEqual({ blocktime_ms: null, page_requests: 7 });
+  });
+});
+
+describe("through the relays", () => {
+  const wire = {
+    pages: { zero: 1, raw: 2, compressed: 3, delta: 4, duplicate: 5, unchanged: 6, referenced: 7 },
+    qemuBytes: 4000,
+    wireBytes: 1000,
+    ratio: 4,
+    relayCpuSeconds: 0.5,
+    relayRssBytes: 1,
+  };
+  const way = { path: "relay", reason: "It shrinks.", wire, targetRelayCpuSeconds: 0.25 } as const;
+
+  test("the report has what they made of the pages, what that cost, and why they were chosen", () => {
+    const report = made({ way });
+    expect(report).toMatchObject({
+      path: "relay",
+      path_reason: "It shrinks.",
+      pages: wire.pages,
+      cpu_seconds: { relay_source: 0.5, relay_target: 0.25 },
+    });
+    expect(reportShape.safeParse(report).error).toBeUndefined();
+  });
+
+  test("what the target had before the first page is a note, if it had something", () => {
+    const notes = (keptPages: number) =>
+      made({ way: { ...way, wire: { ...wire, keptPages } }, notes: [] }).notes.join();
+    expect(notes(321)).toContain("The target had 321 pages of earlier migrations");
+    expect(notes(0)).toBe("");
+  });
+
+  test("the interface is held against what the relay sent, not against what QEMU wrote", () => {
+    const counters = { start: { outBytes: 0, inBytes: 0 }, end: { outBytes: 1030, inBytes: 0 } };
+    expect(made({ way, counters, notes: [] }).notes).toEqual([]);
+    const notes = made({ way: { ...way, wire: { ...wire, wireBytes: 2000 } }, counters, notes: [] }).notes;
+    expect(notes.join()).toContain("the relay says");
+  });
+
+  test("what a relay that was killed counted is unknown, not zero", () => {
+    const report = made({ way: { ...way, wire: null, targetRelayCpuSeconds: null } });
+    expect(report.pages.zero).toBeNull();
+    expect(report.cpu_seconds.relay_source).toBeNull();
+    expect(report.notes.join()).toContain("left no counters");
   });
 });
 
@@ -191,6 +236,13 @@ describe("an observation", () => {
     expect(report.metrics.downtime_ms).toEqual({ vm: 0.25, client: 31, guest: null, qemu: 12 });
     expect(report.metrics.disruption_ms).toEqual({ span: 400, sum: 300 });
     expect(report.notes).toEqual(["first", "client: calm"]);
+  });
+
+  test("brings what a client waited, and one without it takes nothing away", () => {
+    const client_latency = { slice_ms: 10, longest_ms: [0.2, null, 31] };
+    const first = withObservation(made(), seen({ observer: "client", client_latency }));
+    expect(withObservation(first, seen({ observer: "guest" })).client_latency).toEqual(client_latency);
+    expect(made()).not.toHaveProperty("client_latency");
   });
 
   test("that corrects an earlier one says so", () => {

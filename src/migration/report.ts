@@ -9,6 +9,7 @@ import { notesOnBytes, wireBytes } from "./report-bytes.ts";
 import type { InterfaceCounters, QemuStats } from "./report-bytes.ts";
 import type { Round } from "./types.ts";
 import type { MigrateSettings, Outcome, TechniqueName } from "../api/migration.ts";
+import type { WireCounters, WirePlan } from "../api/wire.ts";
 import type { Correctness, Report, TimelineEntry } from "../api/report.ts";
 
 /** Nanoseconds; text where they went through JSON. */
@@ -61,12 +62,21 @@ export interface ReportInput {
   readonly qemu: QemuStats | null;
   /** Counters of the source's interface to the target; null where the interface carries other traffic or is unknown. */
   readonly counters: { readonly start: InterfaceCounters; readonly end: InterfaceCounters } | null;
+  /** Which way the bytes went, why, and what the relays counted. */
+  readonly way: {
+    readonly path: WirePlan["path"];
+    readonly reason: string;
+    readonly wire: WireCounters | null;
+    readonly targetRelayCpuSeconds: number | null;
+  };
   readonly cpuSeconds: { readonly source: number | null; readonly target: number | null };
   readonly checks: Correctness["checks"];
   readonly notes: readonly string[];
 }
 
 const NS_PER_MS = 1e6;
+/** Handshakes, and what two agents say meanwhile: beside the little that a relay may send it would show. */
+const BESIDES_BYTES = 64 * 2 ** 10;
 
 const msBetween = (from: Nanoseconds, to: Nanoseconds): number =>
   Number(BigInt(to) - BigInt(from)) / NS_PER_MS;
@@ -113,13 +123,46 @@ export function verdict(checks: Correctness["checks"]): Correctness["verdict"] {
   return checks.length > 0 ? "verified" : "not-checked";
 }
 
+/** By what became of them on the wire; QEMU itself only knows zero pages from others. */
+function pagesOf({ way, qemu }: ReportInput): Report["pages"] {
+  const unknown = {
+    zero: null,
+    raw: null,
+    compressed: null,
+    delta: null,
+    duplicate: null,
+    unchanged: null,
+    referenced: null,
+  };
+  if (way.path === "relay") return way.wire === null ? unknown : { ...way.wire.pages };
+  return { ...unknown, zero: qemu?.zeroPages ?? null, raw: qemu?.normalPages ?? null };
+}
+
+/** The interface is compared with what was handed to it last: by QEMU, or by the relay. */
+function notesOnWay({ way, counters, qemu }: ReportInput): string[] {
+  const { wire } = way;
+  if (way.path === "direct") return notesOnBytes(counters, { by: "QEMU", bytes: qemu?.transferredBytes });
+  if (wire === null) return ["pages and cpu_seconds.relay are unknown: the relay left no counters."];
+  const passed =
+    wire.passThrough === undefined
+      ? []
+      : [`From some point on the relays passed bytes as QEMU wrote them: ${wire.passThrough}.`];
+  const { keptPages = 0 } = wire;
+  const kept =
+    keptPages === 0
+      ? []
+      : [`The target had ${keptPages} pages of earlier migrations from or to this host when this one began.`];
+  const sent = { by: "the relay", bytes: wire.wireBytes, besidesBytes: BESIDES_BYTES };
+  return [...kept, ...passed, ...notesOnBytes(counters, sent)];
+}
+
 export function assembleReport(input: ReportInput): Report {
   const { sourceTimes, targetTimes, qemu, counters, settings } = input;
   const downtime = vmDowntime(sourceTimes, targetTimes);
   const story = timeline(input);
   const wire = wireBytes(counters);
   const fetched = input.finishedBy === "post-copy" || input.finishedBy === "hybrid";
-  const notes = [...input.notes, downtime.note, story.note, ...notesOnBytes(counters, qemu)];
+  const notes = [...input.notes, downtime.note, story.note, ...notesOnWay(input)];
   return {
     apiVersion: "godwit/v1",
     kind: "Report",
@@ -129,7 +172,8 @@ export function assembleReport(input: ReportInput): Report {
     target: input.target,
     technique: settings.technique,
     finished_by: input.finishedBy,
-    path: "direct",
+    path: input.way.path,
+    ...(input.way.reason === "" ? {} : { path_reason: input.way.reason }),
     reason: input.reason,
     outcome: input.outcome,
     code: input.code,
@@ -150,18 +194,10 @@ export function assembleReport(input: ReportInput): Report {
         : null,
     },
     rounds: input.rounds.map((round) => ({ ...round })),
-    pages: {
-      zero: qemu?.zeroPages ?? null,
-      raw: qemu?.normalPages ?? null,
-      compressed: null,
-      delta: null,
-      duplicate: null,
-      unchanged: null,
-      referenced: null,
-    },
+    pages: pagesOf(input),
     cpu_seconds: {
-      relay_source: null,
-      relay_target: null,
+      relay_source: input.way.wire?.relayCpuSeconds ?? null,
+      relay_target: input.way.targetRelayCpuSeconds,
       qemu_source: input.cpuSeconds.source,
       qemu_target: input.cpuSeconds.target,
     },

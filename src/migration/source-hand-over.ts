@@ -4,12 +4,14 @@
  */
 import {
   afterRestartHandedOver,
+  bothLost,
   cancelled,
   failed,
   lostAtTarget,
   lostWhileFetching,
   released,
   running,
+  stuckFetching,
   takeBack,
   targetRefused,
   undo,
@@ -28,6 +30,7 @@ export function whileHandingOver(state: In<"handing-over">, event: SourceEvent):
   const handedOver = {
     phase: "handed-over",
     way: state.way,
+    sourceLost: state.sourceLost,
     fetchBroken: state.fetchBroken,
     fetched: false,
   } as const;
@@ -44,7 +47,7 @@ export function whileHandingOver(state: In<"handing-over">, event: SourceEvent):
     case "target-void":
       return targetRefused(state, event.why);
     case "target-lost":
-      return lostAtTarget(state.way, event.why);
+      return lostAtTarget(state, event.why);
     case "offer-due":
       return go({ ...state, doubt: state.doubt === "arrived" ? "arrived" : "asking" }, { do: "offer" });
     case "offer-undelivered": {
@@ -107,9 +110,9 @@ export function whileHandedOver(state: In<"handed-over">, event: SourceEvent): S
     case "target-done":
       return released();
     case "target-lost":
-      return lostAtTarget(state.way, event.why);
+      return lostAtTarget(state, event.why);
     case "target-void":
-      return targetRefused({ way: state.way, sourceLost: false }, event.why);
+      return targetRefused(state, event.why);
     case "fetch-broken":
       return stay({ ...state, fetchBroken: true });
     case "copy-completed":
@@ -117,7 +120,7 @@ export function whileHandedOver(state: In<"handed-over">, event: SourceEvent): S
     case "guest-running":
       return go(state, note("the source restarted the guest by itself: fenced"), { do: "fence-source" });
     case "source-lost":
-      if (state.way === "copy") return stay(state);
+      if (state.way === "copy") return stay({ ...state, sourceLost: true });
       return go(lostWhileFetching(event.why));
     case "restarted":
       return afterRestartHandedOver(state, event.found);
@@ -139,10 +142,10 @@ export function whileFetching(state: In<"fetching">, event: SourceEvent): Step {
     case "guest-running":
       return go(state, note("the source restarted the guest by itself: fenced"), { do: "fence-source" });
     case "target-lost":
-      return lostAtTarget("fetch", event.why);
+      return lostAtTarget({ way: "fetch", sourceLost: false }, event.why);
     case "restarted":
       return afterRestartHandedOver(
-        { phase: "handed-over", way: "fetch", fetchBroken: false, fetched: false },
+        { phase: "handed-over", way: "fetch", sourceLost: false, fetchBroken: false, fetched: false },
         event.found,
       );
     default:
@@ -177,10 +180,12 @@ export function whileFetchPaused(state: In<"fetch-paused">, event: SourceEvent):
     case "source-lost":
       return go(lostWhileFetching(event.why));
     case "target-lost":
-      return lostAtTarget("fetch", event.why);
+      return lostAtTarget({ way: "fetch", sourceLost: false }, event.why);
+    case "target-void":
+      return go(stuckFetching(event.why));
     case "restarted":
       return afterRestartHandedOver(
-        { phase: "handed-over", way: "fetch", fetchBroken: true, fetched: false },
+        { phase: "handed-over", way: "fetch", sourceLost: false, fetchBroken: true, fetched: false },
         event.found,
       );
     default:
@@ -196,6 +201,12 @@ export function whileNeedsPerson(state: In<"needs-person">, event: SourceEvent):
         { phase: "fetch-paused", why: state.reason, attempts: 1 },
         { do: "recover-fetch", afterMs: 0 },
       );
+    case "source-lost":
+      return state.canTakeBack ? bothLost(event.why) : stay(state);
+    case "restarted":
+      return state.canTakeBack && event.found.qemu === "gone"
+        ? bothLost("while the agent was away")
+        : stay(state);
     case "take-back":
       if (!state.canTakeBack) return stay(state);
       return takeBack(
@@ -204,7 +215,13 @@ export function whileNeedsPerson(state: In<"needs-person">, event: SourceEvent):
     case "target-running":
       // Lost and found: the target's agent was wrong or came back. Pages still to be fetched stay a person's matter.
       if (!state.canTakeBack) return stay(state);
-      return running({ phase: "handed-over", way: "copy", fetchBroken: false, fetched: true });
+      return running({
+        phase: "handed-over",
+        way: "copy",
+        sourceLost: false,
+        fetchBroken: false,
+        fetched: true,
+      });
     case "target-done":
       return released();
     case "guest-running":

@@ -18,6 +18,8 @@ export const cancelled: Ending = {
   reason: "cancelled on request; the VM runs at the source",
 };
 export const failed = (code: string, reason: string): Ending => ({ outcome: "failed", code, reason });
+/** Before the hand-over the source's copy is the only one. */
+export const vmLost = (why: string): Ending => failed("VM_LOST", `QEMU ended at the source (${why})`);
 
 export function handOver(way: Way): Step {
   return go(
@@ -111,16 +113,27 @@ export function running(state: In<"handed-over">): Step {
   return stay({ phase: "fetching" });
 }
 
-export function lostAtTarget(way: Way, why: string): Step {
+export function lostAtTarget(state: Pick<In<"handed-over">, "way" | "sourceLost">, why: string): Step {
+  if (state.sourceLost) return bothLost(why);
   return go({
     phase: "needs-person",
     reason:
-      way === "copy"
+      state.way === "copy"
         ? `the target accepted the VM and then lost it (${why}). The copy here is complete as of the switchover; whether the other one ran for a moment is not known`
         : `the target lost the VM while its memory was being fetched (${why})`,
-    canTakeBack: way === "copy",
+    canTakeBack: state.way === "copy",
   });
 }
+
+/** The target accepted it and lost it, and the copy here is gone as well. */
+export const bothLost = (why: string): Step =>
+  go({ phase: "aborted", ...failed("VM_LOST", `QEMU ended at the target and at the source (${why})`) });
+
+export const stuckFetching = (why: string): Source => ({
+  phase: "needs-person",
+  reason: `the target will never run the VM, and QEMU at the source, which does not end the fetch, cannot run it either: ${why}`,
+  canTakeBack: false,
+});
 
 export const lostWhileFetching = (why: string): Source => ({
   phase: "needs-person",
@@ -151,7 +164,7 @@ export function afterRestart(state: In<"copying" | "switching">, found: Found): 
 
 export function afterRestartHandedOver(state: In<"handed-over">, found: Found): Step {
   if (found.qemu === "gone") {
-    if (state.way === "copy") return go(state, { do: "confirm-running" });
+    if (state.way === "copy") return go({ ...state, sourceLost: true }, { do: "confirm-running" });
     return go(lostWhileFetching("while the agent was away"));
   }
   const fence: readonly SourceEffect[] = found.guestRuns ? [{ do: "fence-source" }] : [];

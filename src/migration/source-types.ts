@@ -47,6 +47,7 @@ export type Source =
   | {
       readonly phase: "handed-over";
       readonly way: Way;
+      readonly sourceLost: boolean;
       readonly fetchBroken: boolean;
       readonly fetched: boolean;
     }
@@ -75,6 +76,8 @@ export type SourceEvent =
   | { readonly type: "fetch-started" }
   | { readonly type: "fetch-broken"; readonly why: string }
   | { readonly type: "fetch-resumed" }
+  /** QEMU does not let go of a fetch that nobody will end. */
+  | { readonly type: "unwind-failed"; readonly why: string }
   | { readonly type: "target-accepted" }
   | { readonly type: "target-running" }
   /** It runs the guest and needs nothing of the source any more. */

@@ -22,7 +22,7 @@ describe("a target that needs nothing of the source any more", () => {
       cancelAsked: false,
       fetchBroken: true,
     },
-    { phase: "handed-over", way: "fetch", fetchBroken: true, fetched: false },
+    { phase: "handed-over", way: "fetch", sourceLost: false, fetchBroken: true, fetched: false },
     { phase: "fetching" },
     { phase: "fetch-paused", why: "it broke", attempts: 3 },
     { phase: "needs-person", reason: "tries failed", canTakeBack: false },

@@ -23,7 +23,9 @@ import {
   failed,
   handOver,
   sourceLost,
+  stuckFetching,
   takeBack,
+  vmLost,
 } from "./source-moves.ts";
 import {
   go,
@@ -90,7 +92,7 @@ function whilePreparing(state: In<"preparing">, event: SourceEvent, job: Job): S
     case "cancel":
       return go({ phase: "aborted", ...cancelled }, { do: "void-target" });
     case "source-lost":
-      return go({ phase: "aborted", ...failed("QEMU_EXITED", event.why) }, { do: "void-target" });
+      return go({ phase: "aborted", ...vmLost(event.why) }, { do: "void-target" });
     case "restarted":
       return go(
         {
@@ -184,14 +186,13 @@ function whileCancelling(state: In<"cancelling">, event: SourceEvent): Step {
     case "fetch-started":
       // The cancel crossed the switch to post-copy. Nothing was offered, so it can still be undone.
       return go(state, { do: "unwind-fetch" });
+    case "unwind-failed":
+      return go(stuckFetching(event.why));
     case "source-lost":
-      return go({ phase: "aborted", ...failed("QEMU_EXITED", event.why) }, { do: "void-target" });
+      return go({ phase: "aborted", ...vmLost(event.why) }, { do: "void-target" });
     case "restarted": {
       if (event.found.qemu === "gone")
-        return go(
-          { phase: "aborted", ...failed("QEMU_EXITED", "QEMU ended at the source") },
-          { do: "void-target" },
-        );
+        return go({ phase: "aborted", ...vmLost("while the agent was away") }, { do: "void-target" });
       if (event.found.copy === "active") return go(state, { do: "cancel-copy" });
       if (event.found.copy === "fetching" || event.found.copy === "fetch-broken")
         return go(state, { do: "unwind-fetch" });

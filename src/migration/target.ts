@@ -5,13 +5,15 @@
  *        └───────────┴──────────┴──► void (promised: this copy will never run)
  *
  * `accepted` is the point of no return of the whole migration. It is reached only when everything needed has been
- * loaded AND the source asked for it, which it does only once it cannot run the guest any more.
+ * loaded AND the source asked for it, which it does only once it cannot run the guest any more. One way back is left:
+ * a run command that provably did nothing (docs/decisions/0005).
  */
 export type Target =
   | { readonly phase: "preparing" }
   | { readonly phase: "receiving"; readonly handOverAsked: boolean }
   | { readonly phase: "loaded" }
-  | { readonly phase: "accepted"; readonly runSent: boolean }
+  /** Run commands on their way to QEMU: after a restart the agent before may have sent one of its own. */
+  | { readonly phase: "accepted"; readonly sent: "none" | "one" | "unknown" }
   | { readonly phase: "running" }
   | { readonly phase: "done" }
   /** Accepted, then QEMU died: the guest may have run here for a moment. */
@@ -27,6 +29,8 @@ export type TargetEvent =
   | { readonly type: "void"; readonly why: string }
   /** The run command is about to be sent. */
   | { readonly type: "run-sent" }
+  /** It provably did nothing and never will: QEMU refused it, or ended before it had read it. */
+  | { readonly type: "run-refused"; readonly why: string }
   | { readonly type: "guest-running" }
   /** No byte of the source is needed any more. */
   | { readonly type: "complete" }
@@ -48,7 +52,7 @@ const stay = (state: Target): TargetStep => ({ state, effects: [] });
 const go = (state: Target, ...effects: readonly TargetEffect[]): TargetStep => ({ state, effects });
 const giveUp = (why: string): TargetStep => go({ phase: "void", why }, { do: "kill-qemu" });
 const accept = (): TargetStep =>
-  go({ phase: "accepted", runSent: false }, { do: "adopt-vm" }, { do: "run-guest" });
+  go({ phase: "accepted", sent: "none" }, { do: "adopt-vm" }, { do: "run-guest" });
 
 export const targetIsFinal = (state: Target): boolean =>
   state.phase === "done" || state.phase === "void" || state.phase === "lost";
@@ -83,21 +87,7 @@ export function stepTarget(state: Target, event: TargetEvent): TargetStep {
       return stay(state);
 
     case "accepted":
-      if (event.type === "run-sent") return stay({ phase: "accepted", runSent: true });
-      if (event.type === "guest-running") return stay({ phase: "running" });
-      if (event.type === "qemu-lost") {
-        // Without the run command the guest provably never ran here, so the promise can still be given.
-        return state.runSent
-          ? stay({ phase: "lost", why: event.why })
-          : stay({ phase: "void", why: event.why });
-      }
-      if (event.type === "restarted") {
-        if (event.found === "gone")
-          return stay({ phase: "lost", why: "QEMU ended while the target's agent was away" });
-        if (event.found === "running") return stay({ phase: "running" });
-        return go(state, { do: "adopt-vm" }, { do: "run-guest" });
-      }
-      return stay(state);
+      return whileAccepted(state, event);
 
     case "running":
       if (event.type === "complete") return stay({ phase: "done" });
@@ -109,6 +99,29 @@ export function stepTarget(state: Target, event: TargetEvent): TargetStep {
     case "done":
     case "lost":
     case "void":
+      return stay(state);
+  }
+}
+
+/** Until a run command may have been obeyed the guest provably never ran here: the promise can still be given. */
+function whileAccepted(state: Extract<Target, { phase: "accepted" }>, event: TargetEvent): TargetStep {
+  switch (event.type) {
+    case "run-sent":
+      return stay({ phase: "accepted", sent: state.sent === "none" ? "one" : "unknown" });
+    case "run-refused":
+      if (state.sent === "one") return giveUp(event.why);
+      // Another one may be obeyed any moment: only when QEMU is gone is anything certain.
+      return go(state, { do: "kill-qemu" });
+    case "guest-running":
+      return stay({ phase: "running" });
+    case "qemu-lost":
+      return state.sent === "none" ? giveUp(event.why) : stay({ phase: "lost", why: event.why });
+    case "restarted":
+      if (event.found === "gone")
+        return stay({ phase: "lost", why: "QEMU ended while the target's agent was away" });
+      if (event.found === "running") return stay({ phase: "running" });
+      return go({ phase: "accepted", sent: "unknown" }, { do: "adopt-vm" }, { do: "run-guest" });
+    default:
       return stay(state);
   }
 }

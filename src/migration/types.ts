@@ -92,6 +92,8 @@ export interface DeciderMemory {
   readonly nextLast: number;
   /** When the newest last item acted: it is given until the next round's end. */
   readonly lastItem: { readonly round: number; readonly atMs: number } | null;
+  /** When the ladder slowed the guest down: that needs rounds and seconds to rise. */
+  readonly throttledAtMs: number | null;
   /** Replaced only by a stronger rule. */
   readonly fired: Fired | null;
   /** The decision that ended copying. Nothing but "continue" is said after it. */
@@ -112,6 +114,7 @@ export const freshMemory: DeciderMemory = {
   nextConvergence: 0,
   nextLast: 0,
   lastItem: null,
+  throttledAtMs: null,
   fired: null,
   ended: null,
 };

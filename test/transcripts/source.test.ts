@@ -117,6 +117,52 @@ const stories: Record<string, { technique: TechniqueName; events: readonly Sourc
       running,
     ],
   },
+  "the-target-cannot-run-what-it-accepted": {
+    technique: "pre-copy",
+    events: [
+      ready,
+      paused,
+      completed,
+      accepted,
+      { type: "target-void", why: "QEMU refused cont: a disk is locked" },
+      running,
+    ],
+  },
+  "the-fetch-cannot-be-undone": {
+    technique: "post-copy",
+    events: [
+      ready,
+      paused,
+      fetching,
+      accepted,
+      { type: "target-void", why: "QEMU ended before it had read the command to run" },
+      { type: "unwind-failed", why: "it stays postcopy-active" },
+      { type: "recover" },
+      { type: "target-void", why: "QEMU ended before it had read the command to run" },
+    ],
+  },
+  "both-lose-the-guest": {
+    technique: "pre-copy",
+    events: [
+      ready,
+      paused,
+      completed,
+      accepted,
+      { type: "source-lost", why: "killed" },
+      { type: "target-lost", why: "killed" },
+    ],
+  },
+  "the-source-is-lost-while-a-person-decides": {
+    technique: "pre-copy",
+    events: [
+      ready,
+      paused,
+      completed,
+      accepted,
+      { type: "target-lost", why: "killed" },
+      { type: "source-lost", why: "killed too" },
+    ],
+  },
   "the-link-breaks-while-fetching": {
     technique: "post-copy",
     events: [

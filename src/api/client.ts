@@ -4,12 +4,14 @@
  */
 import type { z } from "zod";
 
+import { CodedError } from "../std/errors.ts";
 import { streamEvents, type EventOptions } from "./events.ts";
 import { followMigration, type FollowOptions } from "./follow.ts";
 import type { AgentEvent } from "./host.ts";
 import type { MigrationView } from "./migration.ts";
+import { type Filling, pathOf } from "./path-of.ts";
 import { localRoutes, type Route } from "./routes.ts";
-import { CALL_TIMEOUT_MS, exchangeJson, garbage } from "./transport.ts";
+import { CALL_TIMEOUT_MS, exchangeJson, garbage, nameOf, type Endpoint } from "./transport.ts";
 
 export type LocalRoutes = typeof localRoutes;
 export type RouteKey = keyof LocalRoutes;
@@ -17,6 +19,8 @@ export type RouteKey = keyof LocalRoutes;
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
+  /** The same key within 24 hours gets the first answer again instead of a second effect. For POSTs. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 type Params<R> = R extends { readonly params: infer S extends z.ZodType }
@@ -40,6 +44,9 @@ type Arguments<K extends RouteKey> =
 export type GodwitClient = {
   readonly [K in RouteKey]: (...args: Arguments<K>) => Promise<Answer<K>>;
 } & {
+  /** The socket's path or the URL. */
+  readonly where: string;
+  /** Empty when it speaks to a URL. */
   readonly socketPath: string;
   call<K extends RouteKey>(key: K, ...args: Arguments<K>): Promise<Answer<K>>;
   /** Ends only by throwing: the signal's reason, or a refusal once reconnecting has been given up. */
@@ -53,22 +60,32 @@ export interface ClientOptions {
   readonly timeoutMs?: number;
 }
 
-export function connectAgent(socketPath: string, options: ClientOptions = {}): GodwitClient {
+/** A client of the agent at this unix socket, or wherever the endpoint says. Nothing is sent before the first call. */
+export function connectAgent(at: string | Endpoint, options: ClientOptions = {}): GodwitClient {
+  const endpoint = typeof at === "string" ? { socket: at } : checked(at);
   const call = async <K extends RouteKey>(key: K, ...args: Arguments<K>): Promise<Answer<K>> => {
     const route: Route = localRoutes[key];
     const given: Loose = args[0] ?? {};
     const value = await exchangeJson(
-      socketPath,
-      { method: route.method, path: pathOf(route, given), body: given.body, signal: given.signal },
+      endpoint,
+      {
+        method: route.method,
+        path: pathOf(route, given),
+        body: given.body,
+        signal: given.signal,
+        ...(given.idempotencyKey === undefined
+          ? {}
+          : { headers: { "idempotency-key": given.idempotencyKey } }),
+      },
       given.timeoutMs ?? options.timeoutMs ?? CALL_TIMEOUT_MS,
     );
     const answer = route.answer.safeParse(value);
     if (!answer.success) {
-      throw garbage(socketPath, `${route.method} ${route.path}: ${answer.error.message}`);
+      throw garbage(endpoint, `${route.method} ${route.path}: ${answer.error.message}`);
     }
     return answer.data as Answer<K>;
   };
-  const events = (eventOptions: EventOptions = {}) => streamEvents(socketPath, eventOptions);
+  const events = (eventOptions: EventOptions = {}) => streamEvents(endpoint, eventOptions);
   const byName = Object.fromEntries(
     Object.keys(localRoutes).map((key) => [
       key,
@@ -77,7 +94,8 @@ export function connectAgent(socketPath: string, options: ClientOptions = {}): G
   );
   return {
     ...byName,
-    socketPath,
+    where: nameOf(endpoint),
+    socketPath: "socket" in endpoint ? endpoint.socket : "",
     call,
     events,
     follow: (id: string, signal?: AbortSignal, followOptions: FollowOptions = {}) =>
@@ -93,19 +111,20 @@ export function connectAgent(socketPath: string, options: ClientOptions = {}): G
   } as GodwitClient;
 }
 
-interface Loose extends CallOptions {
-  readonly params?: Readonly<Record<string, unknown>>;
-  readonly query?: Readonly<Record<string, string | number | undefined>>;
-  readonly body?: unknown;
+/** A token travels in clear text over http, so only to this very machine. */
+function checked(endpoint: Endpoint): Endpoint {
+  if ("socket" in endpoint) return endpoint;
+  const url = URL.parse(endpoint.url);
+  const loopback = url !== null && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
+  if (url === null || !(url.protocol === "https:" || (url.protocol === "http:" && loopback))) {
+    throw new CodedError("USAGE", {
+      problem: `${endpoint.url} is not an agent's URL: https, or http on this machine's loopback.`,
+      next: "For example https://192.0.2.1:7466 or http://127.0.0.1:7466.",
+    });
+  }
+  return endpoint;
 }
 
-function pathOf(route: Route, given: Loose): string {
-  const path = route.path.replace(/:(\w+)/g, (_, name: string) =>
-    encodeURIComponent(String(given.params?.[name])),
-  );
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(given.query ?? {})) {
-    if (value !== undefined) query.set(name, String(value));
-  }
-  return query.size === 0 ? path : `${path}?${query.toString()}`;
+interface Loose extends CallOptions, Filling {
+  readonly body?: unknown;
 }

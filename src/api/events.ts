@@ -8,7 +8,7 @@ import { createParser } from "eventsource-parser";
 
 import { toCodedError } from "../std/errors.ts";
 import { agentEvent, type AgentEvent } from "./host.ts";
-import { garbage, open, readAll, refusal } from "./transport.ts";
+import { garbage, open, readAll, refusal, type Endpoint } from "./transport.ts";
 
 /** Failed connections in a row before the stream is given up; an event received starts the count again. */
 export const RECONNECTS_MAX = 8;
@@ -24,20 +24,20 @@ export interface EventOptions {
 
 /** Ends by throwing: the signal's reason, or the refusal once reconnecting has been given up. */
 export async function* streamEvents(
-  socketPath: string,
+  endpoint: Endpoint,
   options: EventOptions = {},
 ): AsyncGenerator<AgentEvent, never> {
   const { signal } = options;
   let lastEventId = options.lastEventId;
   for (let failures = 0; ;) {
     try {
-      for await (const { id, event } of connection(socketPath, lastEventId, signal)) {
+      for await (const { id, event } of connection(endpoint, lastEventId, signal)) {
         lastEventId = id ?? lastEventId;
         failures = 0;
         yield event;
       }
       failures += 1;
-      if (failures > RECONNECTS_MAX) throw garbage(socketPath, "event streams that end at once");
+      if (failures > RECONNECTS_MAX) throw garbage(endpoint, "event streams that end at once");
     } catch (error) {
       signal?.throwIfAborted();
       const refused = toCodedError(error);
@@ -55,7 +55,7 @@ interface Received {
 }
 
 async function* connection(
-  socketPath: string,
+  endpoint: Endpoint,
   lastEventId: string | undefined,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Received> {
@@ -63,25 +63,25 @@ async function* connection(
     accept: "text/event-stream",
     ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }),
   };
-  const incoming = await open(socketPath, { method: "GET", path: "/events", headers, signal });
+  const incoming = await open(endpoint, { method: "GET", path: "/events", headers, signal });
   if (incoming.statusCode !== 200) {
-    const text = await readAll(socketPath, incoming);
+    const text = await readAll(endpoint, incoming);
     let value: unknown;
     try {
       value = JSON.parse(text);
     } catch {
       value = undefined;
     }
-    throw refusal(socketPath, incoming.statusCode ?? 0, value);
+    throw refusal(endpoint, incoming.statusCode ?? 0, value);
   }
   const received: Received[] = [];
   const parser = createParser({
     maxBufferSize: EVENT_CHARS_MAX,
     onEvent: (message) => {
-      received.push({ id: message.id, event: parseEvent(socketPath, message.data) });
+      received.push({ id: message.id, event: parseEvent(endpoint, message.data) });
     },
     onError: (error) => {
-      if (error.type === "max-buffer-size-exceeded") throw garbage(socketPath, "an event that never ends");
+      if (error.type === "max-buffer-size-exceeded") throw garbage(endpoint, "an event that never ends");
     },
   });
   try {
@@ -98,10 +98,10 @@ async function* connection(
   }
 }
 
-function parseEvent(socketPath: string, data: string): AgentEvent {
+function parseEvent(endpoint: Endpoint, data: string): AgentEvent {
   try {
     return agentEvent.parse(JSON.parse(data));
   } catch (error) {
-    throw garbage(socketPath, "an event of unknown shape", error);
+    throw garbage(endpoint, "an event of unknown shape", error);
   }
 }

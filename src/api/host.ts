@@ -1,6 +1,7 @@
 /** What an agent says about its host and its VMs, and the pre-flight report. */
 import { z } from "zod";
 
+import { clientLatency } from "./latency.ts";
 import { machineSpec, vmName } from "./machine.ts";
 import { migrationView } from "./migration.ts";
 
@@ -16,6 +17,8 @@ export const hostFacts = z.strictObject({
     machines: z.array(z.string()),
     cpus: z.array(z.string()),
     capabilities: z.array(z.string()),
+    /** What multifd can compress with; absent from agents that do not ask. */
+    compressions: z.array(z.string()).optional(),
   }),
   memory: z.strictObject({ totalBytes: z.number(), availableBytes: z.number() }),
   vcpus: z.number(),
@@ -87,6 +90,8 @@ export const agentEvent = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("migration"), migration: migrationView }),
   z.strictObject({ type: z.literal("vm"), vm: vmView }),
   z.strictObject({ type: z.literal("vm-gone"), name: z.string() }),
+  /** What a client waits since the migration began; each one holds all of those before it. */
+  z.strictObject({ type: z.literal("latency"), migration: z.string(), latency: clientLatency }),
   /** The listener was too slow or asked for events no longer kept: read the state again. */
   z.strictObject({ type: z.literal("missed") }),
 ]);

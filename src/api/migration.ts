@@ -5,6 +5,7 @@
 import { z } from "zod";
 
 import { vmName } from "./machine.ts";
+import { nativeWire, wireChoice, wireCounters } from "./wire.ts";
 
 export const TECHNIQUES = ["stop-and-copy", "pre-copy", "post-copy", "hybrid"] as const;
 export const techniqueName = z.enum(TECHNIQUES);
@@ -71,6 +72,10 @@ export const migrateSettings = z.strictObject({
   policy: migrationPolicy.prefault({}),
   /** Compare the guest's whole memory on both hosts while it is stopped. Lengthens the pause; not with post-copy. */
   verifyMemory: z.boolean().default(false),
+  /** Through the relays, from QEMU to QEMU, or whichever measurement favours. */
+  wire: wireChoice.default("auto"),
+  /** How QEMU itself carries a direct stream. */
+  native: nativeWire.optional(),
 });
 export type MigrateSettings = z.infer<typeof migrateSettings>;
 
@@ -115,6 +120,8 @@ export const progress = z.strictObject({
   eta: z.strictObject({ ms: z.number(), lowMs: z.number(), highMs: z.number() }).optional(),
   /** One sentence that says what limits it now. */
   limit: z.string(),
+  /** What the relays made of the stream; absent on the direct way. */
+  wire: wireCounters.optional(),
 });
 export type Progress = z.infer<typeof progress>;
 
@@ -126,6 +133,9 @@ export const migrationView = z.strictObject({
   technique: techniqueName,
   /** Which side this agent plays. */
   side: z.enum(["source", "target"]),
+  /** The way its bytes go, once it is chosen, and why. */
+  path: z.enum(["direct", "relay"]).optional(),
+  pathReason: z.string().optional(),
   phase: phaseName,
   outcome: outcome.optional(),
   /** Why it ended as it did, or what it waits for. */
@@ -133,5 +143,7 @@ export const migrationView = z.strictObject({
   code: z.string().optional(),
   startedAt: z.iso.datetime(),
   progress: progress.optional(),
+  /** In lists, of one that has a report: what it came to. */
+  figures: z.strictObject({ totalMs: z.number().nullable(), pauseMs: z.number().nullable() }).optional(),
 });
 export type MigrationView = z.infer<typeof migrationView>;

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 
+import { clientLatency } from "./latency.ts";
 import { migrateSettings, outcome, techniqueName } from "./migration.ts";
 
 const measured = z.number().nullable();
@@ -76,6 +77,8 @@ export const report = z.strictObject({
   /** The technique that finished it, when a rule or policy switched. */
   finished_by: techniqueName,
   path: z.enum(["direct", "relay"]),
+  /** Why it went that way, with the numbers it was decided by; absent when it ended before. */
+  path_reason: z.string().optional(),
   reason: z.string(),
   outcome,
   code: z.string().nullable(),
@@ -115,6 +118,8 @@ export const report = z.strictObject({
     qemu_target: measured,
   }),
   forecast: z.unknown().nullable(),
+  /** Absent where nobody outside probed the guest. */
+  client_latency: clientLatency.optional(),
   correctness,
   notes: z.array(z.string()),
 });
@@ -130,6 +135,7 @@ export const observation = z.strictObject({
   disruption_ms: z.strictObject({ span: z.number().nonnegative(), sum: z.number().nonnegative() }).optional(),
   degradation_ratio: z.number().optional(),
   link: report.shape.environment.shape.link.optional(),
+  client_latency: clientLatency.optional(),
   correctness: correctness.optional(),
   notes: z.array(z.string().max(500)).max(32).default([]),
 });

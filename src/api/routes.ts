@@ -1,18 +1,31 @@
 /**
- * Every path of the agent, named once. The server registers them, the client calls them, the OpenAPI document and
- * its test read them. Local routes answer on the unix socket; peer routes only on the mutually authenticated port.
+ * Every path for people and programs, named once, on the unix socket and on the listener with tokens. The server registers
+ * them, the client calls them, the OpenAPI document is made of them. What agents ask each other is in peer-routes.ts.
  */
 import { z } from "zod";
 
+import { newToken, tokenName, tokenRequest, tokenView, whoami, type Access } from "./access.ts";
+import { auditPage, auditVerification } from "./audit.ts";
 import { checkReport, hostFacts, peerView, vmView } from "./host.ts";
+import { clientLatency } from "./latency.ts";
 import { machineSpec, vmName } from "./machine.ts";
-import { migrateRequest, migrateSettings, migrationView } from "./migration.ts";
-import { observation, report, timelineEntry } from "./report.ts";
+import { migrateRequest, migrationView, OUTCOMES } from "./migration.ts";
+import { pageOf, pageQuery } from "./pages.ts";
+import { recording, recordingsPage } from "./recording.ts";
+import { observation, report } from "./report.ts";
 
 export interface Route {
   readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly summary: string;
+  /** What its caller must be allowed. */
+  readonly right: Access;
+  /** A POST that only asks, or tells what is kept nowhere. */
+  readonly changesNothing?: true;
+  /** Begins something that needs room in the agent's store: refused while its disk is full. */
+  readonly startsWork?: true;
+  /** Its answer is not kept for an Idempotency-Key. */
+  readonly secret?: true;
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;
@@ -21,13 +34,14 @@ export interface Route {
 }
 
 const byName = z.strictObject({ name: vmName });
-const byId = z.strictObject({ id: z.string().regex(/^[a-z0-9-]{1,64}$/) });
+export const byId = z.strictObject({ id: z.string().regex(/^[a-z0-9-]{1,64}$/) });
 
 export const localRoutes = {
   host: {
     method: "GET",
     path: "/host",
     summary: "This host: facts about QEMU and memory, and whether its peers can be reached",
+    right: "read",
     status: 200,
     answer: z.strictObject({ facts: hostFacts, peers: z.array(peerView) }),
   },
@@ -35,7 +49,13 @@ export const localRoutes = {
     method: "GET",
     path: "/vms",
     summary: "VMs of this host, or with scope=all also those of its peers",
-    query: z.strictObject({ scope: z.enum(["host", "all"]).default("host") }),
+    right: "read",
+    query: z.strictObject({
+      scope: z.enum(["host", "all"]).default("host"),
+      /** Without it all are told. The next page's cursor is in the Link header. */
+      limit: pageQuery.limit.unwrap().optional(),
+      cursor: pageQuery.cursor,
+    }),
     status: 200,
     answer: z.array(vmView),
   },
@@ -43,15 +63,26 @@ export const localRoutes = {
     method: "POST",
     path: "/vms",
     summary: "Start a VM from a machine spec",
+    right: "administer",
+    startsWork: true,
     body: machineSpec,
     status: 201,
     answer: vmView,
   },
-  vm: { method: "GET", path: "/vms/:name", summary: "One VM", params: byName, status: 200, answer: vmView },
+  vm: {
+    method: "GET",
+    path: "/vms/:name",
+    summary: "One VM",
+    right: "read",
+    params: byName,
+    status: 200,
+    answer: vmView,
+  },
   stop: {
     method: "DELETE",
     path: "/vms/:name",
     summary: "End a VM's QEMU and forget the VM",
+    right: "administer",
     params: byName,
     status: 200,
     answer: vmView,
@@ -60,6 +91,7 @@ export const localRoutes = {
     method: "POST",
     path: "/vms/:name/pause",
     summary: "Pause a VM for a known time and resume it: what observers are calibrated with",
+    right: "administer",
     params: byName,
     body: z.strictObject({ ms: z.number().positive().max(10_000) }),
     status: 200,
@@ -69,6 +101,8 @@ export const localRoutes = {
     method: "POST",
     path: "/vms/:name/check",
     summary: "Pre-flight: every problem a migration would meet, at once; changes nothing",
+    right: "send-from-here",
+    changesNothing: true,
     params: byName,
     body: migrateRequest,
     status: 200,
@@ -78,6 +112,8 @@ export const localRoutes = {
     method: "POST",
     path: "/vms/:name/migrations",
     summary: "Start a migration; answers at once with its Location",
+    right: "send-from-here",
+    startsWork: true,
     params: byName,
     body: migrateRequest,
     status: 202,
@@ -87,14 +123,23 @@ export const localRoutes = {
     method: "GET",
     path: "/migrations",
     summary: "Migrations this agent took part in, newest first",
-    query: z.strictObject({ limit: z.coerce.number().int().min(1).max(1000).default(100) }),
+    right: "read",
+    query: z.strictObject({
+      ...pageQuery,
+      vm: vmName.optional(),
+      /** `active`: those without an outcome yet. */
+      outcome: z.enum([...OUTCOMES, "active"]).optional(),
+      /** Started at this time or later. */
+      since: z.iso.datetime().optional(),
+    }),
     status: 200,
-    answer: z.array(migrationView),
+    answer: pageOf(migrationView),
   },
   migration: {
     method: "GET",
     path: "/migrations/:id",
     summary: "One migration",
+    right: "read",
     params: byId,
     status: 200,
     answer: migrationView,
@@ -103,6 +148,7 @@ export const localRoutes = {
     method: "GET",
     path: "/migrations/:id/report",
     summary: "The report of an ended migration",
+    right: "read",
     params: byId,
     status: 200,
     answer: report,
@@ -111,15 +157,28 @@ export const localRoutes = {
     method: "POST",
     path: "/migrations/:id/observations",
     summary: "Add what an outside observer measured to the report",
+    right: "send-from-here",
     params: byId,
     body: observation,
     status: 200,
     answer: report,
   },
+  tellLatency: {
+    method: "POST",
+    path: "/migrations/:id/latency",
+    summary: "Tell those who watch a migration what a client outside the guest waits; kept only as an event",
+    right: "send-from-here",
+    changesNothing: true,
+    params: byId,
+    body: clientLatency,
+    status: 200,
+    answer: clientLatency,
+  },
   cancel: {
     method: "POST",
     path: "/migrations/:id/cancel",
     summary: "Cancel; the VM stays at the source unless it was handed over already",
+    right: "send-from-here",
     params: byId,
     status: 202,
     answer: migrationView,
@@ -128,119 +187,89 @@ export const localRoutes = {
     method: "POST",
     path: "/migrations/:id/recover",
     summary: "Continue a post-copy migration whose connection broke",
+    right: "send-from-here",
     params: byId,
     status: 202,
     answer: migrationView,
+  },
+  recording: {
+    method: "GET",
+    path: "/migrations/:id/recording",
+    summary:
+      "How a migration went, to be replayed: progress over time, thinned on long ones, and its timeline",
+    right: "read",
+    params: byId,
+    status: 200,
+    answer: recording,
+  },
+  recordings: {
+    method: "GET",
+    path: "/recordings",
+    summary: "The recordings kept, newest first",
+    right: "read",
+    query: z.strictObject({ ...pageQuery, vm: vmName.optional() }),
+    status: 200,
+    answer: recordingsPage,
   },
   cleanup: {
     method: "POST",
     path: "/cleanup",
     summary: "Remove what ended or crashed migrations left behind; safe to repeat",
+    right: "administer",
     status: 200,
     answer: z.strictObject({ removed: z.array(z.string()), kept: z.array(z.string()) }),
   },
-} as const satisfies Record<string, Route>;
-
-/** What a target answers about its side of a migration. */
-export const targetView = z.strictObject({
-  id: z.string(),
-  phase: z.enum(["preparing", "receiving", "loaded", "accepted", "running", "done", "void", "lost"]),
-  why: z.string(),
-  /** Its events with raw CLOCK_MONOTONIC nanoseconds (decimal text) and the boot they belong to. */
-  bootId: z.string(),
-  events: z.array(z.strictObject({ atNs: z.string(), what: timelineEntry.shape.what })).max(1000),
-  qemuCpuSeconds: z.number().nullable(),
-  postcopyBlocktimeMs: z.number().nullable(),
-});
-export type TargetView = z.infer<typeof targetView>;
-
-export const prepareRequest = z.strictObject({
-  id: byId.shape.id,
-  machine: machineSpec,
-  source: z.string().max(63),
-  sourceQemu: z.string().max(200),
-  accelerator: z.enum(["kvm", "tcg"]),
-  settings: migrateSettings,
-});
-export type PrepareRequest = z.infer<typeof prepareRequest>;
-
-export const peerRoutes = {
-  peerHost: {
+  whoami: {
     method: "GET",
-    path: "/peer/host",
-    summary: "Facts for the pre-flight check",
+    path: "/whoami",
+    summary: "Who the caller is to this agent, and what it may do",
+    right: "identity",
     status: 200,
-    answer: hostFacts,
+    answer: whoami,
   },
-  peerCheck: {
-    method: "POST",
-    path: "/peer/check",
-    summary: "What this host has and lacks for a machine: facts for the pre-flight check",
-    body: z.strictObject({ machine: machineSpec }),
-    status: 200,
-    answer: z.strictObject({
-      facts: hostFacts,
-      vmNames: z.array(vmName),
-      missing: z.strictObject({
-        files: z.array(z.string()).readonly(),
-        bridges: z.array(z.string()).readonly(),
-      }),
-    }),
-  },
-  peerVms: {
+  tokens: {
     method: "GET",
-    path: "/peer/vms",
-    summary: "VMs of this host",
+    path: "/tokens",
+    summary: "The tokens that are valid now, without their secrets",
+    right: "administer",
     status: 200,
-    answer: z.array(vmView),
+    answer: z.array(tokenView),
   },
-  prepare: {
+  createToken: {
     method: "POST",
-    path: "/peer/migrations",
-    summary: "Reserve, start QEMU for an incoming migration and listen",
-    body: prepareRequest,
+    path: "/tokens",
+    summary: "Make a token; its secret is in this answer and nowhere else",
+    right: "administer",
+    secret: true,
+    startsWork: true,
+    body: tokenRequest,
     status: 201,
-    answer: z.strictObject({ address: z.string(), port: z.int(), view: targetView }),
+    answer: newToken,
   },
-  target: {
+  revokeToken: {
+    method: "DELETE",
+    path: "/tokens/:name",
+    summary: "Revoke a token; streams it has open end",
+    right: "administer",
+    params: z.strictObject({ name: tokenName }),
+    status: 200,
+    answer: tokenView,
+  },
+  audit: {
     method: "GET",
-    path: "/peer/migrations/:id",
-    summary: "The target's side of a migration",
-    params: byId,
+    path: "/audit",
+    summary: "Every change and refusal, newest first",
+    right: "administer",
+    query: z.strictObject({ ...pageQuery, since: z.iso.datetime().optional() }),
     status: 200,
-    answer: targetView,
+    answer: auditPage,
   },
-  handOver: {
-    method: "POST",
-    path: "/peer/migrations/:id/hand-over",
-    summary:
-      "The source can no longer run the VM: accept ownership and run it, or say that this will never happen",
-    params: byId,
+  auditVerification: {
+    method: "GET",
+    path: "/audit/verification",
+    summary: "Whether the audit log is whole: each entry's hash, the chain, and the head kept apart from it",
+    right: "administer",
     status: 200,
-    answer: targetView,
-  },
-  digest: {
-    method: "POST",
-    path: "/peer/migrations/:id/digest",
-    summary: "SHA-256 over the loaded, still stopped guest's memory",
-    params: byId,
-    status: 200,
-    answer: z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/) }),
-  },
-  voidTarget: {
-    method: "POST",
-    path: "/peer/migrations/:id/void",
-    summary: "Promise never to run this copy, unless it was accepted already",
-    params: byId,
-    status: 200,
-    answer: targetView,
-  },
-  recoverTarget: {
-    method: "POST",
-    path: "/peer/migrations/:id/recover",
-    summary: "Listen again for a broken post-copy",
-    params: byId,
-    status: 200,
-    answer: z.strictObject({ address: z.string(), port: z.int(), view: targetView }),
+    answer: auditVerification,
   },
 } as const satisfies Record<string, Route>;

@@ -9,6 +9,7 @@ import { z } from "zod";
 
 import { machineSpec } from "./machine.ts";
 import { migrateRequest } from "./migration.ts";
+import { openapi } from "./openapi.ts";
 import { report } from "./report.ts";
 
 export const SCHEMAS_FOLDER = join(import.meta.dirname, "../../schemas");
@@ -27,12 +28,13 @@ const published = [
 
 /** File name → text. */
 export const schemaFiles = (): ReadonlyMap<string, string> =>
-  new Map(
-    published.map(({ file, title, schema, io }) => [
+  new Map([
+    ["openapi.json", `${JSON.stringify(openapi(), null, 2)}\n`],
+    ...published.map(({ file, title, schema, io }) => [
       file,
       `${JSON.stringify({ title, ...z.toJSONSchema(schema, { io, target: "draft-2020-12" }) }, null, 2)}\n`,
     ]),
-  );
+  ] as [string, string][]);
 
 if (import.meta.main) {
   mkdirSync(SCHEMAS_FOLDER, { recursive: true });

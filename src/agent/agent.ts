@@ -5,31 +5,33 @@ import type { CheckReport, HostFacts, VmView } from "../api/host.ts";
 import type { MachineSpec } from "../api/machine.ts";
 import type { MigrateRequest, MigrationView } from "../api/migration.ts";
 import type { Observation, Report } from "../api/report.ts";
-import type { localRoutes, peerRoutes, PrepareRequest } from "../api/routes.ts";
+import { peerRoutes, type PrepareRequest } from "../api/peer-routes.ts";
+import type { localRoutes } from "../api/routes.ts";
 import { contradictions } from "../migration/contradictions.ts";
 import { withObservation } from "../migration/observation.ts";
 import { missingHere } from "../qemu/missing.ts";
 import { CodedError } from "../std/errors.ts";
+import { cleanUp } from "./cleanup.ts";
 import { bootId, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
+import { CpuMeter } from "./cpu.ts";
 import { noEvidence } from "./evidence.ts";
 import { EventHub } from "./events.ts";
-import { Facts, ownersOnly, peerViews, vmsOf } from "./facts.ts";
+import { commonTo, Facts, ownersOnly, peerViews, vmsOf } from "./facts.ts";
 import type { Asked, Handlers } from "./http.ts";
 import type { Log } from "./log.ts";
+import type { OfficeKey } from "./office.ts";
 import { pauseFor } from "./pause.ts";
 import { Peer } from "./peers.ts";
 import { lacksOf, preflight } from "./preflight.ts";
 import { SourceRun } from "./source-run.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import { TargetRun } from "./target-run.ts";
-import { targetMigrationView } from "./views.ts";
+import { sourceMigrationView, targetMigrationView } from "./views.ts";
+import { pageOfVms } from "./vm-page.ts";
 import { chooseAccelerator, Vms } from "./vms.ts";
 
-/** Records read back at start-up: enough for everything that can still be running. */
-const RESUMED_MAX = 1000;
-
-type Local = typeof localRoutes;
+type Local = Omit<typeof localRoutes, OfficeKey>;
 type PeerTable = typeof peerRoutes;
 
 export class Agent {
@@ -42,6 +44,7 @@ export class Agent {
   readonly #sources = new Map<string, SourceRun>();
   readonly #targets = new Map<string, TargetRun>();
   readonly #facts: Facts;
+  readonly #cpu = new CpuMeter();
 
   constructor(config: AgentConfig, store: Store, log: Log) {
     this.config = config;
@@ -55,7 +58,7 @@ export class Agent {
   /** Finds QEMUs and unfinished migrations again. */
   async resume(): Promise<void> {
     await this.#vms.adoptAll();
-    for (const record of this.#store.migrations(RESUMED_MAX)) {
+    for (const record of this.#store.recent()) {
       if (record.side === "target") {
         const run = this.#targetRun(record);
         if (!run.final) await run.resume(this.#vms.qemu(record.vm));
@@ -70,9 +73,15 @@ export class Agent {
   }
 
   close(): void {
+    this.#cpu.close();
     for (const run of this.#sources.values()) run.detach();
     for (const peer of this.#peers.values()) peer.close();
     this.#store.close();
+  }
+
+  /** Of this host. */
+  vms(): VmView[] {
+    return this.#vms.list();
   }
 
   readonly local: Handlers<Local> = {
@@ -80,19 +89,19 @@ export class Agent {
       facts: await this.#facts.read(),
       peers: await peerViews(this.config.peers, (name) => this.#peer(name)),
     }),
-    vms: async ({ query }) => (query.scope === "all" ? this.#allVms() : this.#vms.list()),
+    vms: async ({ query, goesOn }) =>
+      pageOfVms(query.scope === "all" ? await this.#allVms() : this.#vms.list(), query, goesOn),
     run: async ({ body }) => this.#run(body),
     vm: ({ params }) => this.#vm(params.name),
     stop: async ({ params }) => this.#stop(params.name),
     pause: async ({ params, body }) => this.#pause(params.name, body.ms),
     check: async ({ params, body }) => (await this.#check(params.name, body)).report,
     migrate: async ({ params, body }) => this.#migrate(params.name, body),
-    migrations: ({ query }) => this.#store.migrations(query.limit).map((record) => this.#view(record)),
-    migration: ({ params }) => this.#view(this.#known(params.id)),
+    migration: ({ params }) => this.view(this.#known(params.id)),
     report: ({ params }) => this.#report(params.id),
     observe: ({ params, body }) => this.#observe(params.id, body),
     cancel: ({ params }) => this.#source(params.id).cancel(),
-    recover: ({ params }) => this.#source(params.id).recover(),
+    recover: ({ params }) => this.#source(params.id, "NOTHING_TO_RECOVER").recover(),
     cleanup: async () => this.#cleanup(),
   };
 
@@ -104,9 +113,14 @@ export class Agent {
       const vmNames = this.#vms.list().map((vm) => vm.name);
       return { facts: await this.#facts.read(), vmNames, missing: await missingHere(body.machine) };
     },
+    peerLink: ({ peer, body }) => (this.#trusted(peer), { bytes: body.bytes, ...this.#cpu.idle() }),
     peerVms: (asked) => (this.#trusted(asked.peer), this.#vms.list()),
-    prepare: async (asked) => this.#prepare(asked),
-    target: (asked) => this.#target(asked).view(),
+    prepare: (asked) => this.#prepare(asked),
+    listen: async (asked) => {
+      const run = this.#target(asked);
+      return { ...(await run.listen(asked.body.wire)), view: run.view() };
+    },
+    target: (asked) => this.#target(asked).freshView(),
     handOver: async (asked) => this.#target(asked).handOver(),
     voidTarget: (asked) => this.#target(asked).void(`the source ${asked.peer} gave the migration up`),
     digest: async (asked) => ({ sha256: await this.#target(asked).digest() }),
@@ -130,12 +144,9 @@ export class Agent {
   async #run(machine: MachineSpec): Promise<VmView> {
     const { qemu } = await this.#facts.read();
     const lacks = await lacksOf(machine);
-    if (lacks.length > 0) {
-      throw new CodedError("SPEC_INVALID", {
-        file: machine.metadata.name,
-        problem: `this host has no ${lacks.join(", ")}.`,
-      });
-    }
+    const file = machine.metadata.name;
+    if (lacks.length > 0)
+      throw new CodedError("SPEC_INVALID", { file, problem: `this host has no ${lacks.join(", ")}.` });
     const started = await this.#vms.start({
       machine,
       accelerator: chooseAccelerator(machine, qemu),
@@ -167,7 +178,17 @@ export class Agent {
     const source = this.#sources.get(migration);
     if (source !== undefined) return source.finished;
     const target = this.#targets.get(migration);
-    return target === undefined || target.final || (await target.waitsForPages());
+    if (target === undefined || target.final) return true;
+    return target.mayRun && ((await target.waitsForPages()) || (await this.#sourceGone(target.record)));
+  }
+
+  /** No page can come of a QEMU that is gone, also where the one here has not noticed (decision 0002). */
+  async #sourceGone({ peer, vm }: MigrationRecord): Promise<boolean> {
+    const vms = await this.#peers
+      .get(peer)
+      ?.call(peerRoutes.peerVms)
+      .catch(() => undefined);
+    return vms?.every((each) => each.name !== vm || each.pid === null) ?? false;
   }
 
   // ---- migrations, source side
@@ -230,13 +251,19 @@ export class Agent {
         accelerator: vm.accelerator,
         qemuVersion: facts.source.qemu.version,
         targetQemuVersion: facts.target.qemu.version,
+        ...commonTo(facts.source, facts.target),
       },
       evidence: noEvidence,
       state: { phase: "preparing" },
       voidOwed: false,
     };
     const run = this.#sourceRun(record, peer);
-    run.start(qemu);
+    try {
+      run.start(qemu);
+    } catch (error) {
+      this.#sources.delete(record.id);
+      throw error;
+    }
     return run.view();
   }
 
@@ -249,6 +276,7 @@ export class Agent {
         vms: this.#vms,
         log: this.#log,
         peer,
+        cpu: this.#cpu,
       },
       record,
     );
@@ -256,16 +284,16 @@ export class Agent {
     return run;
   }
 
-  #source(id: string): SourceRun {
+  #source(id: string, ended: "TOO_LATE" | "NOTHING_TO_RECOVER" = "TOO_LATE"): SourceRun {
     const run = this.#sources.get(id);
     if (run === undefined) {
       const record = this.#known(id);
       throw record.side === "target"
         ? new CodedError("VM_ELSEWHERE", { vm: record.vm, host: record.peer })
-        : new CodedError("MIGRATION_UNKNOWN", { migration: id });
+        : new CodedError(ended, { migration: id, phase: record.state.phase });
     }
     if (run.finished && run.state.phase !== "needs-person")
-      throw new CodedError("TOO_LATE", { migration: id, phase: run.state.phase });
+      throw new CodedError(ended, { migration: id, phase: run.state.phase });
     return run;
   }
 
@@ -275,12 +303,11 @@ export class Agent {
     return record;
   }
 
-  #view(record: MigrationRecord): MigrationView {
+  view(record: MigrationRecord): MigrationView {
     if (record.side === "target")
       return targetMigrationView(this.#targets.get(record.id)?.record ?? record, this.config.name);
-    const run = this.#sources.get(record.id);
-    if (run === undefined) throw new CodedError("MIGRATION_UNKNOWN", { migration: record.id });
-    return run.view();
+    // A past one is not held in memory.
+    return this.#sources.get(record.id)?.view() ?? sourceMigrationView(record, this.config.name, true);
   }
 
   #report(id: string): Report {
@@ -297,11 +324,7 @@ export class Agent {
     return document;
   }
 
-  async #prepare({ body, peer }: Asked<PeerTable["prepare"]>): Promise<{
-    address: string;
-    port: number;
-    view: ReturnType<TargetRun["view"]>;
-  }> {
+  #prepare({ body, peer, traceparent }: Asked<PeerTable["prepare"]>): ReturnType<TargetRun["view"]> {
     this.#trusted(peer);
     const request: PrepareRequest = body;
     if (request.source !== peer)
@@ -321,14 +344,13 @@ export class Agent {
       t0Ns: String(nowNs()),
       bootId,
       timeline: [],
+      ...(traceparent === undefined ? {} : { traceparent }),
       state: { phase: "preparing" },
     };
     const run = this.#targetRun(record);
     const { machine, accelerator } = request;
-    const listening = await run.prepare(() =>
-      this.#vms.start({ machine, accelerator, owner: peer, migration: request.id }),
-    );
-    return { ...listening, view: run.view() };
+    run.prepare(() => this.#vms.start({ machine, accelerator, owner: peer, migration: request.id }));
+    return run.view();
   }
 
   /** A copy given up a moment ago holds its name until its QEMU is gone. */
@@ -370,29 +392,8 @@ export class Agent {
       });
   }
 
-  /** Removes what nothing can need any more: dead QEMUs' records and folders, and targets that promised never to run. */
-  async #cleanup(): Promise<{ removed: string[]; kept: string[] }> {
-    const removed: string[] = [];
-    const kept: string[] = [];
-    for (const vm of this.#vms.list()) {
-      const run =
-        vm.migration === null
-          ? undefined
-          : (this.#sources.get(vm.migration) ?? this.#targets.get(vm.migration));
-      // A source that waits for a person may hold the only copy, or pages the target still needs.
-      const waits = run instanceof SourceRun && run.state.phase === "needs-person" && vm.pid !== null;
-      const active = run instanceof SourceRun ? !run.finished || waits : run !== undefined && !run.final;
-      if (active) {
-        const how = waits ? "needs a person" : "is still under way";
-        kept.push(`${vm.name}: migration ${String(vm.migration)} ${how}`);
-      } else if (vm.owner !== this.config.name) {
-        await this.#vms.remove(vm.name);
-        removed.push(`${vm.name}: left over from ${String(vm.migration)}; it belongs to ${vm.owner}`);
-      } else if (vm.pid === null) {
-        await this.#vms.remove(vm.name);
-        removed.push(`${vm.name}: its QEMU has ended`);
-      }
-    }
-    return { removed, kept };
+  #cleanup(): Promise<{ removed: string[]; kept: string[] }> {
+    const { config } = this;
+    return cleanUp({ config, vms: this.#vms, sources: this.#sources, targets: this.#targets });
   }
 }

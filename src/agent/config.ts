@@ -17,6 +17,23 @@ export const agentConfig = z.strictObject({
   socket: z.string().startsWith("/").max(107),
   /** Where peers reach this agent, over TLS 1.3 with certificates on both sides. */
   listen: z.strictObject({ address: z.string(), port: port.default(7465) }),
+  /**
+   * Where people and programs reach this agent, with tokens: plain HTTP on loopback, else TLS with the host's server
+   * certificate. Left out: 127.0.0.1:7466, if that is free. `false`: nowhere.
+   */
+  http: z
+    .union([
+      z.literal(false),
+      z.strictObject({
+        address: z.string().default("127.0.0.1"),
+        port: port.default(7466),
+        /** Further names it is called by, beside those of the certificate (or localhost). */
+        names: z.array(z.string().max(253)).max(100).default([]),
+        /** GET /metrics without a token: they name VMs and hosts. */
+        openMetrics: z.boolean().default(false),
+      }),
+    ])
+    .optional(),
   /** ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem: made by `godwit host init`. */
   tlsDir: z.string().startsWith("/"),
   peers: z
@@ -32,6 +49,23 @@ export const agentConfig = z.strictObject({
       /** Its counters are read for the wire bytes of a report. */
       interface: z.string().max(15).optional(),
     })
+    .prefault({}),
+  /** Where traces of migrations go: the base URL of an OTLP/HTTP receiver. Absent: no tracing code is even loaded. */
+  otel: z.strictObject({ endpoint: z.url({ protocol: /^https?$/ }) }).optional(),
+  /**
+   * What a guest leaves behind at both hosts when it moved by relay, so that its return, or a guest like it, sends only
+   * what differs. One file per peer, up to 96 MiB of guest memory each. `false`: nothing is kept.
+   */
+  keptStores: z
+    .union([
+      z.literal(false),
+      z.strictObject({
+        /** Left out: `stores` beside the socket. Made if it is not there; nobody else's. */
+        dir: z.string().startsWith("/").optional(),
+        /** Of so many peers the newest are kept. */
+        count: z.int().min(1).max(64).default(4),
+      }),
+    ])
     .prefault({}),
   qemu: z.string().default("qemu-system-x86_64"),
   forwardAddress: z.string().default("127.0.0.1"),

@@ -4,6 +4,7 @@
  */
 import type { Round } from "../migration/types.ts";
 import type { MigrationInfo } from "../qmp/commands.ts";
+import type { WireCounters as Counted } from "../api/wire.ts";
 import type { WireCounters } from "./counters.ts";
 
 export interface Evidence {
@@ -16,6 +17,10 @@ export interface Evidence {
   readonly qemuCpuAtStart?: number;
   readonly qemuCpuAtEnd?: number;
   readonly qemuInfo?: MigrationInfo;
+  /** What this side's relays made of the stream. */
+  readonly wire?: Counted;
+  /** No fraction shown so far was above this. */
+  readonly fractionBound?: number;
   readonly memoryDigests?: { readonly source: string; readonly target: string };
 }
 

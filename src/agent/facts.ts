@@ -3,7 +3,7 @@ import { readFileSync, statfsSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 
 import type { HostFacts, PeerView, VmView } from "../api/host.ts";
-import { peerRoutes } from "../api/routes.ts";
+import { peerRoutes } from "../api/peer-routes.ts";
 import { postCopyBlocker, probeQemu } from "../qemu/probe.ts";
 import type { QemuFacts } from "../qemu/types.ts";
 import { toCodedError } from "../std/errors.ts";
@@ -51,6 +51,21 @@ export class Facts {
     }
     return this.#blocker.text;
   }
+}
+
+/** What the choice of the way needs of both hosts. */
+export function commonTo(
+  source: HostFacts,
+  target: HostFacts,
+): { capabilities: string[]; compressions: string[]; freeBytes: number; oneMachine: boolean } {
+  const both = (here: readonly string[] = [], there: readonly string[] = []): string[] =>
+    here.filter((name) => there.includes(name));
+  return {
+    capabilities: both(source.qemu.capabilities, target.qemu.capabilities),
+    compressions: both(source.qemu.compressions, target.qemu.compressions),
+    oneMachine: source.bootId === target.bootId,
+    freeBytes: Math.min(source.memory.availableBytes, target.memory.availableBytes),
+  };
 }
 
 /** MemAvailable: what a new guest can have without pushing others out. */

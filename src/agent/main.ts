@@ -1,62 +1,67 @@
 /** The agent's life: configuration, store, listeners, and a clean end that leaves every QEMU running. */
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
-import type { TLSSocket } from "node:tls";
 
-import { localRoutes, peerRoutes } from "../api/routes.ts";
 import { CodedError } from "../std/errors.ts";
 import { Agent } from "./agent.ts";
+import { AuditLog } from "./audit.ts";
 import { readConfig } from "./config.ts";
-import { makeServer, register, registerEvents } from "./http.ts";
+import { RESERVE_BYTES } from "./database.ts";
+import { listen, makeListeners } from "./listeners.ts";
 import { makeLog } from "./log.ts";
+import { logEvents } from "./log-events.ts";
+import { Observability } from "./observability.ts";
+import { Recorder } from "./recorder.ts";
+import { serviceManager } from "./service-manager.ts";
 import { Store } from "./store.ts";
+import { startTracing } from "./tracing.ts";
 
 /** Runs until SIGTERM or SIGINT. */
 export async function runAgent(configFile: string): Promise<void> {
   const config = readConfig(configFile);
   const log = makeLog(config.name);
+  const manager = serviceManager(process.env, log);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   mkdirSync(dirname(config.socket), { recursive: true });
   if (await answers(config.socket))
     throw new CodedError("USAGE", { problem: `Another agent answers at ${config.socket} already.` });
   rmSync(config.socket, { force: true });
 
-  const store = new Store(join(config.stateDir, "agent.db"));
+  const store = new Store(join(config.stateDir, "agent.db"), { reserveBytes: RESERVE_BYTES });
   const agent = new Agent(config, store, log);
+  logEvents(agent.hub, log);
+  const observability = new Observability({
+    config,
+    store,
+    hub: agent.hub,
+    vms: async () => agent.vms(),
+  });
+  const tracing = await startTracing({ config, store, hub: agent.hub, log });
+  const audit = new AuditLog(store.database, join(config.stateDir, "audit.head"), log);
+  const recorder = new Recorder(join(config.stateDir, "recordings.db"), agent.hub, log);
   await agent.resume();
 
-  const tls = (file: string): Buffer => readFileSync(join(config.tlsDir, file));
-  const local = await makeServer(log);
-  register(local, localRoutes, agent.local);
-  registerEvents(local, agent.hub);
-  const forPeers = await makeServer(log, {
-    minVersion: "TLSv1.3",
-    ca: tls("ca-cert.pem"),
-    cert: tls("server-cert.pem"),
-    key: tls("server-key.pem"),
-    requestCert: true,
-    rejectUnauthorized: true,
-  });
-  register(forPeers, peerRoutes, agent.forPeers);
-  forPeers.server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
-    log.warn(
-      { peer: socket.remoteAddress, why: error.message },
-      "a peer was refused: no certificate of our CA",
-    );
-  });
-
-  await forPeers.listen({ host: config.listen.address, port: config.listen.port });
-  await local.listen({ path: config.socket });
-  chmodSync(config.socket, 0o600);
+  const served = { config, agent, store, audit, recorder, observability, log };
+  const listeners = makeListeners(served);
+  await listen(listeners, served);
+  audit.note({ who: "agent", what: "start", to: config.name, outcome: "done", code: null });
   log.info({ socket: config.socket, listen: config.listen }, "ready");
+  manager.ready();
 
   await new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
   });
+  manager.stopping();
   log.info("ending; VMs and their migrations go on");
-  await Promise.all([local.close(), forPeers.close()]);
+  const { local, forPeers, forPeople } = listeners;
+  await Promise.all([local.close(), forPeers.close(), forPeople?.close()]);
+  audit.note({ who: "agent", what: "end", to: config.name, outcome: "done", code: null });
+  audit.close();
+  await recorder.close();
+  observability.close();
+  await tracing.close();
   agent.close();
 }
 

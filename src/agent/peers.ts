@@ -9,8 +9,10 @@ import { join } from "node:path";
 import type { z } from "zod";
 
 import { problem } from "../api/host.ts";
+import { pathOf } from "../api/path-of.ts";
 import type { Route } from "../api/routes.ts";
 import { CodedError } from "../std/errors.ts";
+import { COUNTED } from "./http.ts";
 
 export interface PeerAddress {
   readonly name: string;
@@ -20,9 +22,12 @@ export interface PeerAddress {
 
 export interface PeerCall {
   readonly params?: Readonly<Record<string, string>>;
+  /** Sent as JSON; a Buffer as the bytes it is. */
   readonly body?: unknown;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** W3C trace context of the migration the question belongs to. */
+  readonly traceparent?: string | undefined;
 }
 
 const ANSWER_BYTES_MAX = 4 * 2 ** 20;
@@ -45,6 +50,11 @@ export const undelivered = (error: unknown): boolean =>
 export function peerCode(error: CodedError): string | undefined {
   const code = error.details["peerCode"];
   return typeof code === "string" ? code : undefined;
+}
+
+function bodyOf(body: unknown): string | Buffer | undefined {
+  if (body === undefined || Buffer.isBuffer(body)) return body;
+  return JSON.stringify(body);
 }
 
 export class Peer {
@@ -75,9 +85,7 @@ export class Peer {
   }
 
   async call<R extends Route>(route: R, call: PeerCall = {}): Promise<z.infer<R["answer"]>> {
-    const path = route.path.replaceAll(/:(\w+)/g, (_, key: string) =>
-      encodeURIComponent(call.params?.[key] ?? ""),
-    );
+    const path = pathOf(route, { params: call.params ?? {} });
     const { status, text } = await this.#send(route.method, path, call).catch((error: unknown) => {
       // A kept connection of a peer that has restarted since; a plain question may be asked twice.
       if (route.method === "GET" && error instanceof CodedError && error.details["stale"] === true)
@@ -116,7 +124,8 @@ export class Peer {
 
   #send(method: string, path: string, call: PeerCall): Promise<{ status: number; text: string }> {
     const timeoutMs = call.timeoutMs ?? TIMEOUT_MS;
-    const body = call.body === undefined ? undefined : JSON.stringify(call.body);
+    const isBytes = Buffer.isBuffer(call.body);
+    const body = bodyOf(call.body);
     return new Promise((resolve, reject) => {
       let connected = false;
       const sent = request({
@@ -125,10 +134,15 @@ export class Peer {
         port: this.#address.port,
         method,
         path,
-        headers:
-          body === undefined
+        headers: {
+          ...(body === undefined
             ? {}
-            : { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
+            : {
+                "content-type": isBytes ? COUNTED : "application/json",
+                "content-length": Buffer.byteLength(body),
+              }),
+          ...(call.traceparent === undefined ? {} : { traceparent: call.traceparent }),
+        },
       });
       const fail = (error: CodedError): void => {
         clearTimeout(timer);

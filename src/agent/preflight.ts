@@ -2,7 +2,7 @@
 import type { Finding, HostFacts } from "../api/host.ts";
 import type { MachineSpec } from "../api/machine.ts";
 import type { MigrateSettings } from "../api/migration.ts";
-import { peerRoutes } from "../api/routes.ts";
+import { peerRoutes } from "../api/peer-routes.ts";
 import { blockers, findings } from "../qemu/check.ts";
 import { missingHere } from "../qemu/missing.ts";
 import type { QemuProcess } from "../qemu/types.ts";

@@ -2,9 +2,10 @@
 import { memoryBytes } from "../api/machine.ts";
 import type { TechniqueName } from "../api/migration.ts";
 import type { Correctness, Report } from "../api/report.ts";
-import type { TargetView } from "../api/routes.ts";
+import type { TargetView } from "../api/peer-routes.ts";
 import { assembleReport, type TimelineEvent } from "../migration/report.ts";
 import type { Evidence } from "./evidence.ts";
+import { planOf } from "./qemu-migration.ts";
 import type { MigrationRecord, TimelineNote } from "./store.ts";
 import { sourceEnding } from "./views.ts";
 
@@ -93,6 +94,12 @@ export function writeReport(record: SourceRecord, host: string, target: TargetVi
     cpuSeconds: {
       source: difference(evidence.qemuCpuAtEnd, evidence.qemuCpuAtStart),
       target: target?.qemuCpuSeconds ?? null,
+    },
+    way: {
+      path: planOf(record).path,
+      reason: record.wire?.reason ?? "",
+      wire: evidence.wire ?? null,
+      targetRelayCpuSeconds: target?.relay?.cpuSeconds ?? null,
     },
     checks: memoryChecks(evidence),
     notes:

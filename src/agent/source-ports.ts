@@ -1,10 +1,13 @@
 /** What the two hands of a source's run may see and say: the one to the target's agent, the one to its own QEMU. */
 import type { SourceEvent } from "../migration/source-types.ts";
+import type { Chosen } from "../migration/wire-choice.ts";
 import type { AgentConfig } from "./config.ts";
 import type { EventHub } from "./events.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Log } from "./log.ts";
+import type { CpuMeter } from "./cpu.ts";
 import type { Peer } from "./peers.ts";
+import type { RelaySide } from "./relay-side.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import type { Vms } from "./vms.ts";
 
@@ -15,6 +18,7 @@ export interface SourceDeps {
   readonly vms: Vms;
   readonly log: Log;
   readonly peer: Peer;
+  readonly cpu: CpuMeter;
 }
 
 export type SourceRecord = Extract<MigrationRecord, { side: "source" }>;
@@ -25,9 +29,12 @@ export interface Run {
   readonly record: SourceRecord;
   /** Aborted when the agent goes down: nothing is said or done after it. */
   readonly signal: AbortSignal;
+  readonly relay: RelaySide;
   dispatch(event: SourceEvent): void;
   note(what: string, atNs?: bigint): void;
   saw(more: Partial<Evidence>): void;
+  /** Journaled before anything is done about it. */
+  chose(wire: Chosen): void;
   /** The target has (not) yet promised never to run its copy. */
   owe(voidOwed: boolean): void;
   wait(ms: number): Promise<void>;

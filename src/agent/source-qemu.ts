@@ -2,19 +2,21 @@
  * The source's hand to its own QEMU: performs what was decided, in the order it was decided, and tells what QEMU does as
  * events.
  */
-import { firstPush, nextPush } from "../migration/push-rate.ts";
 import type { SourceEffect } from "../migration/source-types.ts";
 import type { CopySample, Round } from "../migration/types.ts";
 import type { MigrationInfo } from "../qmp/commands.ts";
 import { reclaimSource } from "../qemu/reclaim.ts";
 import type { QemuProcess } from "../qemu/types.ts";
-import { toCodedError } from "../std/errors.ts";
+import { CodedError, toCodedError } from "../std/errors.ts";
 import { nowMs } from "./clock.ts";
 import * as outgoing from "./qemu-migration.ts";
+import { outgoingUri } from "./outgoing-way.ts";
 import type { Run } from "./source-ports.ts";
 import { QemuWatch } from "./watch-qemu.ts";
 
-const UNWIND_RETRY_MS = 1_000;
+const RETRY_MS = 1_000;
+/** Each waits for some seconds. */
+const UNWINDS_MAX = 2;
 const HOLD_TIMEOUT_MS = 1_000;
 
 /** The effects that are QMP commands of this side. */
@@ -38,10 +40,9 @@ export class SourceQemu {
   #qemu: QemuProcess | undefined;
   #watch: QemuWatch | undefined;
   #sample: CopySample | undefined;
-  /** After the switch to post-copy. */
-  #push: { readonly bytesPerSecond: number; readonly requests: number; readonly sinceMs: number } | undefined;
   /** What QEMU tells meanwhile is the stand-in's story. */
   #reclaiming = false;
+  #failedUnwinds = 0;
   /** QMP commands of one migration run in the order they were decided. */
   #control: Promise<void> = Promise.resolve();
 
@@ -77,16 +78,15 @@ export class SourceQemu {
       case "start-copy":
         return this.#inOrder("start-copy", async () => {
           if (qmp === undefined) return;
-          const { address, port } = this.#run.record.evidence;
           if (this.#watch !== undefined) this.#watch.downtimeLimitMs = effect.downtimeLimitMs;
           const { settings, peer } = this.#run.record;
           const { downtimeLimitMs } = effect;
           await outgoing.startCopy(qmp, {
             settings,
+            plan: outgoing.planOf(this.#run.record),
             tlsDir: this.#run.deps.config.tlsDir,
             target: peer,
-            address,
-            port,
+            uri: outgoingUri(this.#run),
             downtimeLimitMs,
           });
           this.#watch?.startSampling();
@@ -132,19 +132,27 @@ export class SourceQemu {
       } catch (error) {
         const coded = toCodedError(error);
         this.#run.note(`${name} failed: ${coded.message}`);
-        this.#run.deps.log.warn({ migration: this.#run.id, effect: name, err: coded }, "an effect failed");
+        this.#run.deps.log.warn({ effect: name, err: coded }, "an effect failed");
         if (coded.code === "QMP_LOST") return;
-        if (name === "unwind-fetch") return this.#retryUnwind();
+        if (name === "unwind-fetch") return this.#unwindFailed(coded.message);
+        // The target's QEMU may hold a disk's lock for the moment it still takes to end.
+        if (name === "resume-guest") return this.#retry(() => this.perform({ do: "resume-guest" }));
         if (name === "start-copy") this.#run.dispatch({ type: "copy-ended", why: coded.message });
       }
     })();
   }
 
+  #unwindFailed(why: string): void {
+    this.#failedUnwinds += 1;
+    if (this.#failedUnwinds < UNWINDS_MAX) this.#retry(() => this.unwindFetch());
+    else this.#run.dispatch({ type: "unwind-failed", why });
+  }
+
   /** Until it succeeds the guest stays paused here; QEMU may only have been slow. */
-  #retryUnwind(): void {
+  #retry(act: () => void): void {
     void (async () => {
-      await this.#run.wait(UNWIND_RETRY_MS);
-      if (this.#run.record.state.phase === "cancelling") this.unwindFetch();
+      await this.#run.wait(RETRY_MS);
+      if (this.#run.record.state.phase === "cancelling") act();
     })();
   }
 
@@ -173,6 +181,9 @@ export class SourceQemu {
       await outgoing.breakFetch(qemu.qmp);
       const { status } = await qemu.qmp.execute("query-migrate", {});
       if (status === "postcopy-paused") await reclaimSource(qemu.qmp, qemu.handle.dir);
+      // QEMU 7.2 waits for ever when the other end dies after the last page was sent.
+      else if (status?.startsWith("postcopy") === true)
+        throw new CodedError("TOOL_FAILED", { command: "QEMU", why: `it stays ${status}` });
     } finally {
       this.#reclaiming = false;
     }
@@ -218,34 +229,27 @@ export class SourceQemu {
         return this.#run.dispatch({ type: "copy-ended", why: "cancelled" });
       case "failed": {
         const info = await qemu.qmp.execute("query-migrate", {}).catch(() => undefined);
-        return this.#run.dispatch({
-          type: "copy-ended",
-          why: info?.["error-desc"] ?? "QEMU does not say why",
-        });
+        // QEMU only sees its socket close; the relay knows why it closed it.
+        const why = (await this.#relayTrouble()) ?? info?.["error-desc"] ?? "QEMU does not say why";
+        return this.#run.dispatch({ type: "copy-ended", why });
       }
       default:
         return;
     }
   }
 
+  async #relayTrouble(): Promise<string | undefined> {
+    if (outgoing.planOf(this.#run.record).path === "direct") return undefined;
+    await this.#run.relay.lastWords();
+    return this.#run.relay.trouble;
+  }
+
   #onSample(sample: CopySample, ended: Round | undefined, info: MigrationInfo): void {
     this.#sample = sample;
     if (ended !== undefined) this.#run.saw({ rounds: [...this.#run.record.evidence.rounds, ended] });
     this.#run.saw({ qemuInfo: info });
-    if (this.#run.record.state.phase === "fetching") this.#pushOn(info);
+    // Answered in time for the next sample.
+    if (outgoing.planOf(this.#run.record).path === "relay") void this.#run.relay.poll();
     this.#run.dispatch({ type: "sample", nowMs: nowMs(), sample, ...(ended === undefined ? {} : { ended }) });
-  }
-
-  /** A restarted agent begins slowly again: it does not know how far the push had come. */
-  #pushOn(info: MigrationInfo): void {
-    const asked = outgoing.askedBandwidth(this.#run.record.settings);
-    const requests = info.ram?.["postcopy-requests"] ?? 0;
-    const before = this.#push ?? { bytesPerSecond: firstPush(asked), requests, sinceMs: nowMs() };
-    const fetchingMs = nowMs() - before.sinceMs;
-    const bytesPerSecond = nextPush(before.bytesPerSecond, asked, requests - before.requests, fetchingMs);
-    this.#push = { ...before, bytesPerSecond, requests };
-    const qmp = this.#qemu?.qmp;
-    if (bytesPerSecond === before.bytesPerSecond || qmp === undefined) return;
-    this.#inOrder("push", () => outgoing.setPush(qmp, bytesPerSecond));
   }
 }

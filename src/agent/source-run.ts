@@ -4,8 +4,9 @@
  * as events. Nothing is decided here.
  */
 import type { MigrationView, Progress } from "../api/migration.ts";
-import { nextProgress } from "../migration/progress.ts";
+import { fractionBound, nextProgress } from "../migration/progress.ts";
 import { isFinal, step } from "../migration/source.ts";
+import type { Chosen } from "../migration/wire-choice.ts";
 import type { Job, Source, SourceEffect, SourceEvent } from "../migration/source-types.ts";
 import { techniques } from "../migration/techniques/index.ts";
 import type { QemuProcess } from "../qemu/types.ts";
@@ -15,6 +16,7 @@ import { readCounters } from "./counters.ts";
 import type { Evidence } from "./evidence.ts";
 import { faultPoint } from "./fault.ts";
 import { inspect } from "./qemu-migration.ts";
+import { RelaySide } from "./relay-side.ts";
 import { writeReport } from "./reporting.ts";
 import type { Run, SourceDeps, SourceRecord } from "./source-ports.ts";
 import { SourceQemu } from "./source-qemu.ts";
@@ -32,6 +34,7 @@ const OWNED_BY_TARGET: ReadonlySet<Source["phase"]> = new Set([
 
 export class SourceRun implements Run {
   readonly deps: SourceDeps;
+  readonly relay: RelaySide;
   readonly #job: Job;
   readonly #qemu: SourceQemu;
   readonly #target: SourceTarget;
@@ -39,10 +42,20 @@ export class SourceRun implements Run {
   #record: SourceRecord;
   #progress: Progress | undefined;
   #finished = false;
+  #endingRelay = false;
 
   constructor(deps: SourceDeps, record: SourceRecord) {
-    this.deps = deps;
+    this.deps = { ...deps, log: deps.log.child({ migration: record.id, vm: record.vm }) };
     this.#record = record;
+    this.relay = new RelaySide({
+      stateDir: deps.config.stateDir,
+      migration: record.id,
+      handles: record.relays ?? [],
+      journal: (relays) => {
+        this.#record = { ...this.#record, relays };
+        deps.store.commit(this.#record);
+      },
+    });
     this.#job = { settings: record.settings, technique: techniques[record.settings.technique] };
     this.#qemu = new SourceQemu(this);
     this.#target = new SourceTarget(this, () => this.#qemu.process);
@@ -64,6 +77,10 @@ export class SourceRun implements Run {
   get finished(): boolean {
     return this.#finished;
   }
+  /** Its relay still has something to do. */
+  get endingRelay(): boolean {
+    return this.#endingRelay;
+  }
   view(): MigrationView {
     return sourceMigrationView(this.#record, this.deps.config.name, this.#finished, this.#progress);
   }
@@ -83,6 +100,7 @@ export class SourceRun implements Run {
     if (this.#record.voidOwed) void this.#target.void();
     if (this.#finished) return;
     if (isFinal(this.#record.state)) return this.#finish();
+    await this.relay.adopt();
     if (qemu !== undefined) {
       this.#qemu.attach(qemu);
       this.#qemu.startSampling();
@@ -181,7 +199,7 @@ export class SourceRun implements Run {
         return void this.#qemu.process?.kill();
       case "release-source":
         return void this.#release().catch((error: unknown) =>
-          this.deps.log.error({ migration: this.id, err: error }, "the source could not be released"),
+          this.deps.log.error({ err: error }, "the source could not be released"),
         );
       default:
         return this.#qemu.perform(effect);
@@ -200,6 +218,8 @@ export class SourceRun implements Run {
   async #gather(): Promise<void> {
     const qemu = this.#qemu.process;
     const info = await qemu?.qmp.execute("query-migrate", {}).catch(() => undefined);
+    await this.relay.lastWords();
+    const wire = this.relay.counters("out");
     let cpu: number | undefined;
     try {
       cpu = qemu?.cpuSeconds();
@@ -209,6 +229,7 @@ export class SourceRun implements Run {
     this.saw({
       countersAtEnd: this.#counters(),
       ...(info === undefined ? {} : { qemuInfo: info }),
+      ...(wire === undefined ? {} : { wire }),
       ...(cpu === undefined ? {} : { qemuCpuAtEnd: cpu }),
     });
     await this.#target.ask();
@@ -222,27 +243,59 @@ export class SourceRun implements Run {
       this.#commit(state);
       this.deps.store.putReport(this.id, document);
     } catch (error) {
-      this.deps.log.error({ migration: this.id, err: error }, "the report could not be written");
+      this.deps.log.error({ err: error }, "the report could not be written");
     }
+    const relayEnded = this.#endRelay(state);
+    // After a good end it may still write its page store: nobody has to wait for that.
+    if (state.phase !== "done") await relayEnded;
     this.#finished = true;
     if (state.phase !== "needs-person") this.#qemu.detach();
     this.#publish();
+  }
+
+  /** A person may still let a fetch continue, through a relay of its own. */
+  async #endRelay(state: Source): Promise<void> {
+    if (state.phase === "needs-person") return;
+    this.#endingRelay = true;
+    await this.relay
+      .end()
+      .catch((error: unknown) =>
+        this.deps.log.error({ migration: this.id, err: error }, "the relay could not be ended"),
+      );
+    this.#endingRelay = false;
   }
 
   #publish(): void {
     const { state, settings } = this.#record;
     const startedAtMs = Number(BigInt(this.#record.t0Ns) / 1000n) / 1000;
     const { sample } = this.#qemu;
+    const wire = this.relay.counters("out") ?? this.#record.evidence.wire;
     this.#progress = nextProgress(this.#progress, {
       phase: state.phase,
       settings,
       nowMs: nowMs(),
       startedAtMs,
+      fractionBound: this.#record.evidence.fractionBound,
+      wire,
       ...(sample === undefined
         ? {}
         : { view: { nowMs: nowMs(), startedAtMs, rounds: this.#record.evidence.rounds, sample } }),
     });
+    this.#promiseFraction(this.#progress);
     this.deps.hub.publish({ type: "migration", migration: this.view() });
+  }
+
+  /** Only while nothing waits for it: a write to disk is no part of a pause. */
+  #promiseFraction(progress: Progress): void {
+    if (progress.phase !== "copying" && progress.phase !== "fetching") return;
+    const bound = fractionBound(progress);
+    if (bound <= (this.#record.evidence.fractionBound ?? 0)) return;
+    this.saw({ fractionBound: bound });
+    try {
+      this.deps.store.commit(this.#record);
+    } catch (error) {
+      this.deps.log.warn({ err: error }, "how far it is could not be journaled");
+    }
   }
 
   note(what: string, atNs: bigint = nowNs()): void {
@@ -251,6 +304,13 @@ export class SourceRun implements Run {
 
   saw(more: Partial<Evidence>): void {
     this.#record = { ...this.#record, evidence: { ...this.#record.evidence, ...more } };
+  }
+
+  chose({ plan, reason }: Chosen): void {
+    this.note(reason);
+    this.#record = { ...this.#record, wire: { plan, reason } };
+    this.deps.store.commit(this.#record);
+    this.#publish();
   }
 
   owe(voidOwed: boolean): void {

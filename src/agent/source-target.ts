@@ -1,13 +1,15 @@
 /** The source's hand to the target's agent: asks, tells what it answers as events, and keeps asking where it must. */
-import { peerRoutes, type TargetView } from "../api/routes.ts";
+import { peerRoutes, type TargetView } from "../api/peer-routes.ts";
 import type { Source } from "../migration/source-types.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { nowMs } from "./clock.ts";
 import { memoryDigest } from "./memory-digest.ts";
 import { peerCode, undelivered } from "./peers.ts";
-import { awaitRecovery } from "./qemu-migration.ts";
+import { chooseWay, measureWay, startOutgoingRelay } from "./outgoing-way.ts";
+import { awaitRecovery, PLAIN, planOf, tcpUri, unixUri } from "./qemu-migration.ts";
 import type { Run } from "./source-ports.ts";
+import { traceparentOf, tracesUrl } from "./traceparent.ts";
 
 const PREPARE_TIMEOUT_MS = 60_000;
 /** Longer than the target holds the question open, so that a live target always answers. */
@@ -18,6 +20,11 @@ const FETCH_LOOK_PERIOD_MS = 1_000;
 const VOID_RETRY_MS = 2_000;
 const VOID_ATTEMPTS_MAX = 30;
 const DIGEST_TIMEOUT_MS = 180_000;
+
+const RECOVER_TIMEOUT_MS = 30_000;
+
+const plainInstead = ({ record }: Run, why: string): string =>
+  `Direct, one plain stream, since the target could not start its relay (${why}). It was to be: ${record.wire?.reason ?? ""}`;
 
 export class SourceTarget {
   readonly #run: Run;
@@ -47,12 +54,26 @@ export class SourceTarget {
         accelerator,
         settings: this.#run.record.settings,
       };
-      const prepared = await peer.call(peerRoutes.prepare, {
-        body,
-        timeoutMs: PREPARE_TIMEOUT_MS,
-        signal: this.#run.signal,
+      const call = { timeoutMs: PREPARE_TIMEOUT_MS, signal: this.#run.signal };
+      const traceparent = tracesUrl(config.otel, process.env) && traceparentOf(this.#run.id);
+      const measured = await measureWay(this.#run);
+      // The target starts QEMU while the guest's pages are sampled.
+      const [chosen] = await Promise.all([
+        chooseWay(this.#run, this.#qemu(), measured),
+        peer.call(peerRoutes.prepare, { ...call, body, traceparent }),
+      ]);
+      if (this.#run.record.state.phase !== "preparing" || this.#run.signal.aborted) return;
+      this.#run.chose(chosen);
+      const asked = peer.call(peerRoutes.listen, {
+        ...call,
+        params: { id: this.#run.id },
+        body: { wire: chosen.plan },
       });
-      this.#run.saw({ address: prepared.address, port: prepared.port });
+      await startOutgoingRelay(this.#run, false, asked);
+      const { address, port, instead } = await asked;
+      if (this.#run.record.state.phase !== "preparing") return;
+      if (instead !== undefined) this.#run.chose({ plan: PLAIN, reason: plainInstead(this.#run, instead) });
+      this.#run.saw({ address, port });
       this.#run.dispatch({ type: "target-ready", nowMs: nowMs() });
     } catch (error) {
       const coded = toCodedError(error);
@@ -186,18 +207,24 @@ export class SourceTarget {
     try {
       if (qemu === undefined || !this.#run.deps.vms.qemu(this.#run.record.vm))
         throw new CodedError("QMP_LOST", { command: "migrate" });
-      const { address, port, view } = await this.#run.deps.peer.call(peerRoutes.recoverTarget, {
+      const asked = this.#run.deps.peer.call(peerRoutes.recoverTarget, {
         params: { id: this.#run.id },
+        timeoutMs: RECOVER_TIMEOUT_MS,
       });
+      const { address, port, view } = await asked;
       this.#view = view;
       this.#run.saw({ address, port });
-      await qemu.qmp.execute("migrate", { uri: `tcp:${address}:${port}`, resume: true });
+      const throughRelay = planOf(this.#run.record).path === "relay";
+      if (throughRelay) await startOutgoingRelay(this.#run, true, asked);
+      const uri = throughRelay ? unixUri(this.#run.relay.qemuSocket) : tcpUri(address, port);
+      await qemu.qmp.execute("migrate", { uri, resume: true });
       await awaitRecovery(qemu.qmp);
     } catch (error) {
       const { message: why, code } = toCodedError(error);
       // It may refuse because nothing is missing any more, or because its QEMU is gone: then trying on is in vain.
       const view = await this.ask();
-      if (view?.phase === "done" || view?.phase === "lost") return this.#tell(view, () => {});
+      if (view !== undefined && ["done", "lost", "void"].includes(view.phase))
+        return this.#tell(view, () => {});
       this.#run.dispatch({ type: code === "QMP_LOST" ? "source-lost" : "recover-failed", why });
     }
   }

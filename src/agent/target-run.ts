@@ -1,5 +1,6 @@
 /** The target's side of one migration, acting: turns QEMU's events and the source's questions into events for stepTarget. */
-import type { TargetView } from "../api/routes.ts";
+import type { TargetView } from "../api/peer-routes.ts";
+import type { WirePlan } from "../api/wire.ts";
 import {
   stepTarget,
   type Target,
@@ -13,9 +14,10 @@ import { bootId, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
 import type { EventHub } from "./events.ts";
 import { faultPoint } from "./fault.ts";
+import { IncomingWay, type Listening } from "./incoming-way.ts";
 import type { Log } from "./log.ts";
 import { memoryDigest } from "./memory-digest.ts";
-import { prepareIncoming } from "./qemu-migration.ts";
+import { PLAIN } from "./qemu-migration.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import { targetMigrationView } from "./views.ts";
 import type { Vms } from "./vms.ts";
@@ -35,23 +37,38 @@ const HAND_OVER_WAIT_MS = 4_000;
 /** After the device state's arrival was announced QEMU needs a few ms to load it; there is no event for its end. */
 const LOADED_POLL_MS = 2;
 const BREAK_WAIT_MS = 5_000;
+/** Longer than a source takes to end a fetch that nobody will run on. */
+const LET_GO_WAIT_MS = 10_000;
 const ANNOUNCE = { initial: 50, max: 550, rounds: 5, step: 100 };
 
 export class TargetRun {
   readonly #deps: TargetDeps;
+  readonly #way: IncomingWay;
   #record: TargetRecord;
+  #starting: Promise<QemuProcess> | undefined;
   #qemu: QemuProcess | undefined;
   #watch: QemuWatch | undefined;
   #completed = false;
   #fetchBroken = false;
+  /** The source's QEMU has sent the device state and serves pages. */
+  #fetching = false;
+  #lettingGo = false;
+  /** Both the way and the QEMU end after it: waited for once. */
+  #letGo: Promise<void> | undefined;
   #removed: Promise<void> = Promise.resolve();
+  /** Settles when QEMU has answered the run command, or can no more. */
+  #running: Promise<void> = Promise.resolve();
   #blocktimeMs: number | null = null;
   #cpuSeconds: number | null = null;
   readonly #waiters = new Set<() => void>();
 
   constructor(deps: TargetDeps, record: TargetRecord) {
-    this.#deps = deps;
+    this.#deps = { ...deps, log: deps.log.child({ migration: record.id, vm: record.vm }) };
     this.#record = record;
+    this.#way = new IncomingWay(deps, record, (relays) => {
+      this.#record = { ...this.#record, relays };
+      deps.store.commit(this.#record);
+    });
   }
 
   get id(): string {
@@ -64,35 +81,52 @@ export class TargetRun {
   get removed(): Promise<void> {
     return this.#removed;
   }
+  /** The relay may still have to say something. */
+  get endingRelay(): boolean {
+    return this.#lettingGo || this.#way.ending;
+  }
   get final(): boolean {
     return targetIsFinal(this.#record.state);
   }
 
-  /** Starts QEMU and listens. A failure leaves nothing behind. */
-  async prepare(start: () => Promise<QemuProcess>): Promise<{ address: string; port: number }> {
+  /** Begins to start QEMU, which takes a while: `listen` waits for it, and tells of a failure. */
+  prepare(start: () => Promise<QemuProcess>): void {
     this.#commit(this.#record.state);
+    this.#starting = start();
+    this.#starting.then(
+      (qemu) => this.#attach(qemu),
+      (error: unknown) => this.dispatch({ type: "prepare-failed", why: toCodedError(error).message }),
+    );
+  }
+
+  /** By the way the source chose. A failure leaves nothing behind. */
+  async listen(plan: WirePlan): Promise<Listening> {
+    if (this.#starting === undefined || this.#record.wire !== undefined)
+      throw new CodedError("TOO_LATE", { migration: this.id, phase: this.#record.state.phase });
+    this.#takePlan(plan);
     try {
-      const qemu = await start();
-      this.#attach(qemu);
-      await prepareIncoming(qemu.qmp, this.#record.settings, this.#deps.config.tlsDir);
-      const { migration, listen } = this.#deps.config;
-      const address = migration.address ?? listen.address;
-      const span = migration.portMax - migration.portMin;
-      await qemu.qmp.execute("migrate-incoming", {
-        uri: `tcp:${address}:${migration.portMin},to=${span + migration.portMin}`,
-      });
-      const port = await listeningPort(qemu);
+      this.#way.begin(plan);
+      const qemu = await this.#starting;
+      if (this.final)
+        throw new CodedError("TOO_LATE", { migration: this.id, phase: this.#record.state.phase });
+      const listening = await this.#way.listen(qemu);
+      if (listening.instead !== undefined) this.#takePlan(PLAIN);
       this.dispatch({ type: "listening" });
-      return { address, port };
+      return listening;
     } catch (error) {
       this.dispatch({ type: "prepare-failed", why: toCodedError(error).message });
       throw error;
     }
   }
 
+  #takePlan(plan: WirePlan): void {
+    this.#record = { ...this.#record, wire: { plan, reason: "" } };
+  }
+
   /** Continues after an agent restart. */
   async resume(qemu: QemuProcess | undefined): Promise<void> {
     if (this.final) return;
+    await this.#way.relay.adopt();
     if (qemu === undefined) return this.dispatch({ type: "restarted", found: "gone" });
     this.#attach(qemu);
     const { status, running } = await qemu.qmp.execute("query-status", {});
@@ -128,7 +162,7 @@ export class TargetRun {
   }
 
   /** Listens again after the connection of a fetch broke. */
-  async recover(): Promise<{ address: string; port: number }> {
+  async recover(): Promise<Listening> {
     const qemu = this.#qemu;
     if (qemu === undefined || this.#record.state.phase !== "running") {
       throw new CodedError("NOTHING_TO_RECOVER", { migration: this.id, phase: this.#record.state.phase });
@@ -138,14 +172,17 @@ export class TargetRun {
       await qemu.qmp.execute("migrate-pause", {}, { outOfBand: true }).catch(() => {});
       await this.#until(() => this.#fetchBroken, BREAK_WAIT_MS);
     }
-    const { migration, listen } = this.#deps.config;
-    const address = migration.address ?? listen.address;
-    return { address, port: await listenAgain(qemu, address, migration.portMin, migration.portMax) };
+    return this.#way.listenAgain(qemu);
   }
 
-  /** The guest runs here but its source is gone: it stalls at the first page that is missing. */
+  /** QEMU may stall with its guest, at a missing page, before it has said that it runs. */
+  get mayRun(): boolean {
+    const { phase } = this.#record.state;
+    return phase === "running" || phase === "accepted";
+  }
+
+  /** The connection to the source is lost: the guest stalls at the first page that is missing. */
   async waitsForPages(): Promise<boolean> {
-    if (this.#record.state.phase !== "running") return false;
     const info = await this.#qemu?.qmp.execute("query-migrate", {}).catch(() => undefined);
     return info === undefined || info.status === "postcopy-paused";
   }
@@ -160,7 +197,14 @@ export class TargetRun {
       events: [...timeline].slice(-1000),
       qemuCpuSeconds: this.#cpu(),
       postcopyBlocktimeMs: this.#blocktimeMs,
+      relay: this.#way.account,
     };
+  }
+
+  /** With the relay's newest counters. */
+  async freshView(): Promise<TargetView> {
+    await this.#way.relay.poll();
+    return this.view();
   }
 
   dispatch(event: TargetEvent): void {
@@ -168,7 +212,7 @@ export class TargetRun {
     if (JSON.stringify(state) !== JSON.stringify(this.#record.state)) {
       const before = this.#record.state.phase;
       if (state.phase !== before) this.#note(`target ${state.phase}`);
-      // `runSent` alone is not journaled: after a crash it must count as sent anyway.
+      // `sent` alone is not journaled: after a crash it is unknown anyway.
       if (state.phase === before && state.phase === "accepted") this.#record = { ...this.#record, state };
       else
         this.#commit(
@@ -177,6 +221,7 @@ export class TargetRun {
         );
     }
     for (const effect of effects) void this.#perform(effect);
+    if (targetIsFinal(state)) void this.#endWay(state.phase === "done");
   }
 
   #commit(state: Target, adopt = false): void {
@@ -186,7 +231,12 @@ export class TargetRun {
     const ended = targetIsFinal(state);
     const put =
       known !== undefined && (adopt || (ended && known.owner === config.name))
-        ? { ...known, owner: config.name, migration: ended ? null : this.id }
+        ? {
+            ...known,
+            // Accepted and then proven never to have run: it is the source's again.
+            owner: state.phase === "void" ? this.#record.peer : config.name,
+            migration: ended ? null : this.id,
+          }
         : undefined;
     store.commit(this.#record, put === undefined ? {} : { put });
     faultPoint(`target:${state.phase}`);
@@ -196,33 +246,78 @@ export class TargetRun {
   }
 
   async #perform(effect: TargetEffect): Promise<void> {
-    const { vms, log } = this.#deps;
     switch (effect.do) {
       case "adopt-vm":
         return; // done with the commit
-      case "run-guest": {
-        if (this.#qemu === undefined) return;
-        this.dispatch({ type: "run-sent" });
-        try {
-          await this.#qemu.qmp.execute("cont", {});
-          await this.#qemu.qmp.execute("announce-self", ANNOUNCE);
-        } catch (error) {
-          log.error({ migration: this.id, err: error }, "the guest could not be started");
-        }
-        return;
-      }
+      case "run-guest":
+        this.#running = this.#runGuest();
+        return this.#running;
       case "kill-qemu":
-        this.#watch?.close();
-        this.#removed = vms.remove(this.#record.vm).catch((error: unknown) => {
-          log.error({ migration: this.id, err: error }, "the target's QEMU could not be removed");
+        this.#removed = this.#remove().catch((error: unknown) => {
+          this.#deps.log.error({ err: error }, "the target's QEMU could not be removed");
         });
         return this.#removed;
     }
   }
 
+  /** It never runs here; but until the source has let go, its QEMU may hang for good when this end dies (breakFetch). */
+  async #sourceLetsGo(): Promise<void> {
+    if (this.#record.state.phase === "void") await (this.#letGo ??= this.#waitLetGo());
+  }
+
+  async #waitLetGo(): Promise<void> {
+    await this.#until(() => !this.#fetching, LET_GO_WAIT_MS);
+    if (this.#completed) await this.#poll(() => this.#connectionClosed(), LET_GO_WAIT_MS);
+  }
+
+  /** QEMU says "completed" first and sends its last word, which the source waits for, then. */
+  async #connectionClosed(): Promise<boolean> {
+    const held = await this.#qemu?.qmp.execute("query-yank", {}, { timeoutMs: LET_GO_WAIT_MS });
+    return held?.every(({ type }) => type !== "migration") ?? true;
+  }
+
+  async #endWay(isDone: boolean): Promise<void> {
+    if (this.#lettingGo) return;
+    this.#lettingGo = true;
+    await this.#sourceLetsGo();
+    this.#lettingGo = false;
+    await this.#way.end(isDone);
+  }
+
+  async #remove(): Promise<void> {
+    await this.#sourceLetsGo();
+    this.#watch?.close();
+    await this.#deps.vms.remove(this.#record.vm);
+  }
+
+  async #runGuest(): Promise<void> {
+    const qmp = this.#qemu?.qmp;
+    if (qmp === undefined) return;
+    this.dispatch({ type: "run-sent" });
+    try {
+      await qmp.execute("cont", {});
+    } catch (error) {
+      this.#deps.log.error({ err: error }, "the guest could not be started");
+      const { code, details, message } = toCodedError(error);
+      if (code === "QMP_REFUSED") this.dispatch({ type: "run-refused", why: message });
+      if (code === "QMP_LOST" && details["unread"] === true)
+        this.dispatch({ type: "run-refused", why: "QEMU ended before it had read the command to run" });
+      return;
+    }
+    await qmp.execute("announce-self", ANNOUNCE).catch((error: unknown) => {
+      this.#deps.log.warn({ err: error }, "the guest's addresses could not be announced");
+    });
+  }
+
   #attach(qemu: QemuProcess): void {
     this.#qemu = qemu;
-    void qemu.exited.then((why) => this.dispatch({ type: "qemu-lost", why }));
+    void qemu.exited.then(async (why) => {
+      // Whether a dead QEMU has run the guest is known from what became of the run command.
+      await this.#running;
+      this.#fetching = false;
+      for (const wake of this.#waiters) wake();
+      this.dispatch({ type: "qemu-lost", why });
+    });
     this.#watch = new QemuWatch(qemu.qmp, {
       guest: (what, atNs) => {
         if (what !== "running") return;
@@ -234,6 +329,7 @@ export class TargetRun {
         this.#note(`QEMU ${status}`, atNs);
         // A broken fetch may hang QEMU's main loop, so its state is known from events alone (decision 0002).
         this.#fetchBroken = status === "postcopy-paused";
+        this.#fetching = status === "postcopy-active";
         for (const wake of this.#waiters) wake();
         if (status === "completed") void this.#onCompleted(qemu);
         if (status === "postcopy-active") void this.#awaitDeviceState(qemu);
@@ -245,6 +341,8 @@ export class TargetRun {
   async #onCompleted(qemu: QemuProcess): Promise<void> {
     this.#completed = true;
     if (this.#record.state.phase === "receiving") return this.dispatch({ type: "loaded" });
+    // A command behind the run command would hide whether that was read.
+    await this.#running;
     const info = await qemu.qmp.execute("query-migrate", {}).catch(() => undefined);
     this.#blocktimeMs = info?.["postcopy-blocktime"] ?? null;
     this.dispatch({ type: "complete" });
@@ -300,33 +398,4 @@ export class TargetRun {
       this.#waiters.add(look);
     });
   }
-}
-
-async function listeningPort(qemu: QemuProcess): Promise<number> {
-  const info = await qemu.qmp.execute("query-migrate", {});
-  const port = Number(info["socket-address"]?.[0]?.port);
-  if (!Number.isInteger(port))
-    throw new CodedError("QMP_PROTOCOL", { problem: "QEMU does not tell on which port it listens" });
-  return port;
-}
-
-/** Out of band, and with ports tried one by one: which port QEMU took could only be asked of its main loop. */
-async function listenAgain(
-  qemu: QemuProcess,
-  address: string,
-  portMin: number,
-  portMax: number,
-): Promise<number> {
-  for (let port = portMin; port < portMax; port += 1) {
-    try {
-      await qemu.qmp.execute("migrate-recover", { uri: `tcp:${address}:${port}` }, { outOfBand: true });
-      return port;
-    } catch (error) {
-      if (!/in use/i.test(toCodedError(error).message)) throw error;
-    }
-  }
-  throw new CodedError("PEER_REFUSED", {
-    host: address,
-    why: `no port from ${portMin} to ${portMax} is free`,
-  });
 }

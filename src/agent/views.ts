@@ -19,6 +19,7 @@ export function sourceMigrationView(
     target: record.peer,
     technique: record.settings.technique,
     side: "source",
+    ...wayOf(record),
     phase: state.phase,
     startedAt: record.startedAt,
     ...(finished && ending !== undefined
@@ -47,6 +48,20 @@ export function sourceEnding(
     default:
       return undefined;
   }
+}
+
+const wayOf = ({ wire }: MigrationRecord): Pick<MigrationView, "path" | "pathReason"> =>
+  wire === undefined
+    ? {}
+    : { path: wire.plan.path, ...(wire.reason === "" ? {} : { pathReason: wire.reason }) };
+
+/** How a list is filtered: what has no ending is active. */
+export function outcomeOf(record: MigrationRecord): Outcome | "active" {
+  const ending =
+    record.side === "source"
+      ? sourceEnding(record)?.outcome
+      : targetMigrationView(record, record.peer).outcome;
+  return ending ?? "active";
 }
 
 export function targetMigrationView(record: Of<"target">, host: string): MigrationView {
@@ -78,6 +93,7 @@ export function targetMigrationView(record: Of<"target">, host: string): Migrati
     target: host,
     technique: record.settings.technique,
     side: "target",
+    ...wayOf(record),
     phase,
     startedAt: record.startedAt,
     ...ending,

@@ -190,9 +190,10 @@ export class Vms {
       stream.close();
       if (this.#entries.get(name) !== entry) return;
       entry.qemu = undefined;
+      const isEnded = entry.record.migration === null || entry.swept !== undefined;
       entry.swept ??= qemu.kill();
       entry.swept.catch(() => {}); // whoever removes the VM hears of it
-      this.setState(name, entry.record.migration === null ? "stopped" : "lost");
+      this.setState(name, isEnded ? "stopped" : "lost");
     })();
     const { running } = await qemu.qmp.execute("query-status", {});
     const waiting = entry.record.owner === this.#config.name ? "paused" : "incoming";

@@ -65,7 +65,10 @@ export class QemuWatch {
     this.#busy = true;
     try {
       const info = await this.#qmp.execute("query-migrate", {});
-      if (!this.#closed && info.ram !== undefined) this.#tell(info, info.ram, passEnded);
+      if (this.#closed) return;
+      if (info.ram !== undefined) this.#tell(info, info.ram, passEnded);
+      // The first pass may begin while QEMU still sets up and has no figures.
+      else if (passEnded) this.#roundStart ??= { atMs: nowMs(), transferred: 0, round: 1 };
     } catch {
       // The end of the connection is told by the process itself.
     } finally {

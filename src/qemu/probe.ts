@@ -15,6 +15,8 @@ import { isSupported } from "./version.ts";
 
 export const DEFAULT_BINARY = "qemu-system-x86_64";
 const PROBE_TIMEOUT_MS = 20_000;
+/** Of multifd, those this product speaks of. */
+const COMPRESSIONS = ["none", "zlib", "zstd"];
 
 export interface ProbeOptions {
   readonly signal?: AbortSignal;
@@ -36,8 +38,25 @@ export function probeQemu(binary: string = DEFAULT_BINARY, options: ProbeOptions
       machines: machines.map((machine) => machine.name).filter((name) => name !== "none"),
       cpus: cpus.map((cpu) => cpu.name),
       capabilities: capabilities.map((capability) => capability.capability),
+      compressions: await compressions(qmp),
     };
   });
+}
+
+/** A QEMU built without a library refuses its name. */
+async function compressions(qmp: Qmp): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of COMPRESSIONS) {
+    const refused = await qmp
+      .execute("migrate-set-parameters", { "multifd-compression": name })
+      .then(() => false)
+      .catch((error: unknown) => {
+        if (error instanceof CodedError && error.code === "QMP_REFUSED") return true;
+        throw error;
+      });
+    if (!refused) found.push(name);
+  }
+  return found;
 }
 
 /** Why the second half of a post-copy migration cannot arrive on this host; empty when it can. */
@@ -72,7 +91,7 @@ export function accelerators(host: HostVirtualisation): ("kvm" | "tcg")[] {
   return host.deviceOpens && hardware ? ["kvm", "tcg"] : ["tcg"];
 }
 
-function hostVirtualisation(): HostVirtualisation {
+export function hostVirtualisation(): HostVirtualisation {
   let deviceOpens = true;
   try {
     accessSync("/dev/kvm", constants.R_OK | constants.W_OK);

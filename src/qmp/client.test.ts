@@ -23,6 +23,7 @@ qmpContract("the fake", async () => {
   const fake = await serve();
   return {
     socketPath: path(),
+    freeze: () => fake.freeze(),
     lose: () => fake.drop(),
     [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose](),
   };
@@ -97,7 +98,7 @@ describe("a connection", () => {
     expect(await qmp.execute("query-version", {})).toHaveProperty("qemu");
   });
 
-  it("tells each command in flight that it was lost", async () => {
+  it("tells each command in flight that it was lost, and of none that was read that it was not", async () => {
     await using fake = await serve({ handlers: { "query-status": silence, stop: silence } });
     await using qmp = await connectQmp(path());
     const answers = [qmp.execute("query-status", {}), qmp.execute("stop", {})];
@@ -105,8 +106,8 @@ describe("a connection", () => {
     await qmp.execute("query-version", {});
     fake.drop();
     expect(await settled).toMatchObject([
-      { reason: { code: "QMP_LOST", details: { command: "query-status" } } },
-      { reason: { code: "QMP_LOST", details: { command: "stop" } } },
+      { reason: { code: "QMP_LOST", details: { command: "query-status", unread: false } } },
+      { reason: { code: "QMP_LOST", details: { command: "stop", unread: false } } },
     ]);
   });
 

@@ -96,12 +96,14 @@ class QmpClient implements Qmp {
 
   #send(command: string, args: unknown, options: ExecuteOptions): Promise<unknown> {
     options.signal?.throwIfAborted();
-    if (this.#end !== undefined) return Promise.reject(this.#lost(command, this.#end.cause));
+    if (this.#end !== undefined) return Promise.reject(this.#lost(command, this.#end.cause, true));
     const id = this.#nextId++;
     const verb = options.outOfBand === true && this.#outOfBand ? "exec-oob" : "execute";
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#pending.set(id, { command, resolve, reject });
-    this.#socket.write(`${JSON.stringify({ [verb]: command, arguments: args, id })}\n`);
+    // The line break comes first, so that a command ends with its last brace: who left a byte of it unread cannot
+    // have obeyed it.
+    this.#socket.write(`\n${JSON.stringify({ [verb]: command, arguments: args, id })}`);
     const limits = { ...options, timeoutMs: options.timeoutMs ?? EXECUTE_TIMEOUT_MS };
     // A reply that comes after we stopped waiting finds no entry and is dropped.
     return within(promise, command, limits, () => this.#pending.delete(id));
@@ -135,9 +137,9 @@ class QmpClient implements Qmp {
     }
   }
 
-  #lost(command: string, cause: unknown): CodedError {
+  #lost(command: string, cause: unknown, unread = false): CodedError {
     if (cause instanceof CodedError) return cause;
-    return new CodedError("QMP_LOST", { command }, { cause });
+    return new CodedError("QMP_LOST", { command, unread }, { cause });
   }
 
   #finish(cause: unknown): void {
@@ -145,12 +147,19 @@ class QmpClient implements Qmp {
     this.#end = { cause };
     this.#socket.destroy();
     this.#greeting.reject(this.#lost("connect", cause));
-    for (const pending of this.#pending.values()) pending.reject(this.#lost(pending.command, cause));
+    for (const [id, pending] of this.#pending) {
+      const unread = id === this.#nextId - 1 && leftUnread(cause);
+      pending.reject(this.#lost(pending.command, cause, unread));
+    }
     this.#pending.clear();
     for (const queue of this.#queues) queue.end();
     this.#queues.clear();
   }
 }
+
+/** Of the last command sent: the other end was closed already, or closed with bytes of it in its queue (unix(7)). */
+const leftUnread = (cause: unknown): boolean =>
+  ["EPIPE", "ECONNRESET"].includes(String((cause as NodeJS.ErrnoException | undefined)?.code));
 
 /** The promise, or the signal's reason, or QMP_TIMEOUT; `forget` runs when nobody waits any more. */
 async function within<T>(

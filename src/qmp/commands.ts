@@ -67,6 +67,8 @@ export interface QmpCommands {
     returns: readonly { name: string; "unavailable-features"?: readonly string[] }[];
   };
   "query-migrate": { arguments: None; returns: MigrationInfo };
+  /** What can be forced to let go of its connection: of type "migration" while one has not been closed. */
+  "query-yank": { arguments: None; returns: readonly { type: string }[] };
   "query-migrate-capabilities": {
     arguments: None;
     returns: readonly { capability: string; state: boolean }[];

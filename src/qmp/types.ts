@@ -33,7 +33,8 @@ export interface Qmp extends AsyncDisposable {
   };
   /**
    * @throws CodedError QMP_REFUSED when QEMU answered with an error (details: command, qmpClass, desc),
-   * QMP_LOST when the connection ended first, QMP_PROTOCOL when the other side does not speak QMP.
+   * QMP_LOST when the connection ended first (details: command, unread: QEMU provably never read it whole),
+   * QMP_PROTOCOL when the other side does not speak QMP.
    */
   execute<C extends keyof QmpCommands>(
     command: C,

@@ -6,33 +6,10 @@
  * compared with this table by a test.
  */
 
-/** Exit codes of the CLI; documented in the README. */
-export const ExitCode = {
-  done: 0,
-  failed: 1,
-  usage: 2,
-  blocked: 3,
-  cancelled: 4,
-  timedOut: 5,
-  postCheckFailed: 6,
-  needsPerson: 7,
-  interrupted: 130,
-} as const;
-export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+import { type Details, type Entry, ExitCode, s } from "./error-entry.ts";
+import { accessErrors } from "./errors-access.ts";
 
-type Details = Readonly<Record<string, unknown>>;
-
-interface Entry {
-  readonly status: number;
-  readonly exit: ExitCode;
-  readonly what: (d: Details) => string;
-  readonly next: (d: Details) => string;
-}
-
-const s = (d: Details, key: string): string => {
-  const value = d[key];
-  return typeof value === "string" ? value : (JSON.stringify(value) ?? "?");
-};
+export { ExitCode };
 
 export const catalogue = {
   // ---- what the user typed
@@ -110,6 +87,7 @@ export const catalogue = {
     what: (d) => `There is nothing at ${s(d, "path")}.`,
     next: () => "The served OpenAPI document lists every path.",
   },
+  ...accessErrors,
   // ---- pre-flight and technique
   CHECK_FAILED: {
     status: 409,
@@ -263,6 +241,13 @@ export const catalogue = {
     exit: ExitCode.failed,
     what: (d) => `The disk is full while writing ${s(d, "what")}.`,
     next: () => "Make room; nothing was changed.",
+  },
+  STATE_NEWER: {
+    status: 500,
+    exit: ExitCode.failed,
+    what: (d) =>
+      `${s(d, "file")} was written by a newer godwit (version ${s(d, "version")} of its tables; this one knows ${s(d, "known")}).`,
+    next: () => "Install that version again, or a newer one; nothing was changed.",
   },
   NEEDS_ROOT: {
     status: 403,

@@ -33,6 +33,7 @@ test.each([
   ["10min", 600_000],
   ["2h", 7_200_000],
   ["500us", 0.5],
+  ["30d", 30 * 24 * 3_600_000],
 ])("%s is %d ms", (text, ms) => expect(parseDuration(text)).toBe(ms));
 
 const refusedBy = (name: keyof typeof parsers, text: string): string => {

@@ -18,7 +18,7 @@ const BYTES = {
 };
 /** A small b is a bit, as in "100Mbps"; only rates are counted in bits. */
 const BITS = { bit: 1, kbit: 1e3, Kbit: 1e3, Mbit: 1e6, Gbit: 1e9, kb: 1e3, Kb: 1e3, Mb: 1e6, Gb: 1e9 };
-const MILLISECONDS = { us: 1e-3, ms: 1, s: 1e3, m: 60e3, min: 60e3, h: 3600e3 };
+const MILLISECONDS = { us: 1e-3, ms: 1, s: 1e3, m: 60e3, min: 60e3, h: 3600e3, d: 24 * 3600e3 };
 
 function split(text: string, quantity: string, examples: string): { value: number; unit: string } {
   const match = /^\s*(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z/]+)\s*$/.exec(text);
@@ -48,7 +48,7 @@ export function parseRate(text: string): number {
   throw new CodedError("UNIT_MISSING", { text, quantity: "rate", examples });
 }
 
-/** "300ms", "0.3s", "10m" → milliseconds. */
+/** "300ms", "0.3s", "10m", "30d" → milliseconds. */
 export function parseDuration(text: string): number {
   const examples = "300ms, 10s or 5m";
   const { value, unit } = split(text, "duration", examples);

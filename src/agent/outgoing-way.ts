@@ -1,0 +1,100 @@
+/**
+ * The source's end of the way its bytes go: measures and chooses it, brings its relay up, and names what QEMU connects
+ * to. Which way is better is decided in migration/wire-choice.ts.
+ */
+import { memoryBytes } from "../api/machine.ts";
+import { type Chosen, chooseWire, type Cpus, needsMeasuring } from "../migration/wire-choice.ts";
+import type { QemuProcess } from "../qemu/types.ts";
+import { keptPrints } from "../relay/kept-prints.ts";
+import type { RelayTarget } from "../relay/config.ts";
+import { mayFetch } from "../qemu/check.ts";
+import { keptStoreFile } from "./kept-stores.ts";
+import { planOf, tcpUri, unixUri } from "./qemu-migration.ts";
+import type { Run } from "./source-ports.ts";
+import { lastMeasured, type MeasuredLink, measureLink, sampleContent } from "./wire-measure.ts";
+
+export const outgoingUri = (run: Run): string => {
+  const { address, port } = run.record.evidence;
+  return planOf(run.record).path === "relay" ? unixUri(run.relay.qemuSocket) : tcpUri(address, port);
+};
+
+/** What the relays towards this peer would find in their page store, by its prints. */
+function knownTo({ deps: { config }, record: { peer } }: Run): ReadonlySet<bigint> {
+  const file = keptStoreFile(config, peer, () => {});
+  return file === undefined ? new Set() : keptPrints(file);
+}
+
+export interface Measured {
+  readonly source: Cpus;
+  readonly burst: MeasuredLink | undefined;
+}
+
+/** Before anything else is begun on either host: what is busy is slow to answer. Never rejects; a few hundredths of a second. */
+export async function measureWay({ record, deps: { cpu, peer } }: Run): Promise<Measured> {
+  const source = cpu.idle();
+  const burst = needsMeasuring(record.settings) ? await measureLink(peer) : lastMeasured(peer);
+  return { source, burst };
+}
+
+/** Never rejects, and takes no longer than its samples' limits. */
+export async function chooseWay(
+  run: Run,
+  qemu: QemuProcess | undefined,
+  { source, burst }: Measured,
+): Promise<Chosen> {
+  const { settings, origin } = run.record;
+  const content =
+    needsMeasuring(settings) && qemu !== undefined
+      ? await sampleContent(qemu, origin.machine, origin.accelerator, knownTo(run))
+      : undefined;
+  return chooseWire({
+    settings,
+    ramBytes: memoryBytes(origin.machine),
+    link: burst?.link,
+    target: burst?.target,
+    content,
+    source,
+    freeBytes: origin.freeBytes ?? 0,
+    oneMachine: origin.oneMachine ?? false,
+    capabilities: new Set(origin.capabilities ?? []),
+    compressions: new Set(origin.compressions ?? []),
+  });
+}
+
+/**
+ * Starts this side's relay, beside a target that gets ready to listen, and waits until both relays know each other. A
+ * target that listens without a relay needs none here either.
+ */
+export async function startOutgoingRelay(
+  run: Run,
+  recovery: boolean,
+  listening: Promise<RelayTarget & { readonly instead?: string | undefined }>,
+): Promise<void> {
+  const plan = planOf(run.record);
+  if (plan.path !== "relay") return;
+  const { settings, peer } = run.record;
+  const { config, log } = run.deps;
+  const storeFile =
+    recovery || !plan.encode
+      ? undefined
+      : keptStoreFile(config, peer, (why) => log.warn({ peer, why }, "no page store is kept"));
+  const starting = run.relay.start((qemuSocket) => ({
+    side: "source",
+    id: run.id,
+    tlsDir: config.tlsDir,
+    peerName: peer,
+    qemuSocket,
+    capabilities: { postcopyRam: mayFetch(settings) },
+    bandwidthBytesPerSecond: settings.bandwidthBytesPerSecond ?? null,
+    ...(plan.linkBytesPerSecond === undefined ? {} : { linkBytesPerSecond: plan.linkBytesPerSecond }),
+    codec: "auto",
+    encode: plan.encode,
+    ...(storeFile === undefined ? {} : { storeFile }),
+    recovery,
+    connections: plan.connections,
+  }));
+  const [relay, { address, port, instead }] = await Promise.all([starting, listening]);
+  if (instead !== undefined) return run.relay.end();
+  await relay.dial({ address, port });
+  await run.relay.connected();
+}

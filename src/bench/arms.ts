@@ -5,8 +5,8 @@
 import type { z } from "zod";
 
 import type { migrateSettings } from "../api/migration.ts";
-import { CodedError } from "../std/errors.ts";
 import { WRITER_SET_BYTES } from "./loads.ts";
+import { pick } from "./pick.ts";
 
 export interface Arm {
   readonly name: string;
@@ -128,13 +128,5 @@ export const armNames: readonly string[] = Object.keys(ARMS);
 /** @throws CodedError USAGE naming those there are. */
 export function armsFor(names: readonly string[], linkBytesPerSecond: number): readonly Arm[] {
   const limits = limitsFor(linkBytesPerSecond);
-  return names.map((name) => {
-    const arm = Object.hasOwn(ARMS, name) ? ARMS[name] : undefined;
-    if (arm === undefined) {
-      throw new CodedError("USAGE", {
-        problem: `There is no arm "${name}". There are: ${armNames.join(", ")}.`,
-      });
-    }
-    return { name, ...arm(limits) };
-  });
+  return pick("arm", ARMS, names).map(([name, arm]) => ({ name, ...arm(limits) }));
 }

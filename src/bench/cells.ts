@@ -4,17 +4,9 @@
  */
 import { CodedError } from "../std/errors.ts";
 import type { Report } from "../api/report.ts";
-import type { BenchCell, BenchDocument, RunRecord, Spread } from "./document.ts";
+import type { BenchCell, BenchDocument, RunRecord } from "./document.ts";
 import { because, pauseParts } from "./pause.ts";
-
-export function spreadOf(values: readonly (number | null)[]): Spread | null {
-  const inOrder = values.filter((value) => value !== null).sort((a, b) => a - b);
-  const [min, max] = [inOrder[0], inOrder.at(-1)];
-  if (min === undefined || max === undefined) return null;
-  const upper = inOrder[Math.floor(inOrder.length / 2)] ?? max;
-  const lower = inOrder[Math.ceil(inOrder.length / 2) - 1] ?? min;
-  return { median: (lower + upper) / 2, min, max, n: inOrder.length };
-}
+import { type Spread, spreadOf } from "./spread.ts";
 
 function count<K extends string>(keys: readonly K[]): Partial<Record<K, number>> {
   const counts: Partial<Record<K, number>> = {};

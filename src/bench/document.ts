@@ -3,6 +3,7 @@ import { z } from "zod";
 
 import { OUTCOMES, techniqueName } from "../api/migration.ts";
 import { report } from "../api/report.ts";
+import { spread } from "./spread.ts";
 
 const link = report.shape.environment.shape.link;
 
@@ -22,8 +23,6 @@ export const runRecord = z.strictObject({
 });
 export type RunRecord = z.infer<typeof runRecord>;
 
-export const spread = z.strictObject({ median: z.number(), min: z.number(), max: z.number(), n: z.int() });
-export type Spread = z.infer<typeof spread>;
 /** Null: no run of the cell measured it. */
 const figure = spread.nullable();
 

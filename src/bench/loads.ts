@@ -2,7 +2,7 @@
  * What the guest does while it is moved: one table. Writers are chosen from the link's rate, because what decides a
  * technique's worth is how fast memory is dirtied compared with how fast it can be sent.
  */
-import { CodedError } from "../std/errors.ts";
+import { pick } from "./pick.ts";
 
 const MIB = 2 ** 20;
 const MEMORY = "256MiB";
@@ -50,14 +50,5 @@ const LOADS: Readonly<Record<string, LoadOf>> = {
 export const loadNames: readonly string[] = Object.keys(LOADS);
 
 /** @throws CodedError USAGE naming those there are. */
-export function loadsFor(names: readonly string[], linkBytesPerSecond: number): readonly Load[] {
-  return names.map((name) => {
-    const load = Object.hasOwn(LOADS, name) ? LOADS[name] : undefined;
-    if (load === undefined) {
-      throw new CodedError("USAGE", {
-        problem: `There is no workload "${name}". There are: ${loadNames.join(", ")}.`,
-      });
-    }
-    return { name, ...load(linkBytesPerSecond) };
-  });
-}
+export const loadsFor = (names: readonly string[], linkBytesPerSecond: number): readonly Load[] =>
+  pick("workload", LOADS, names).map(([name, load]) => ({ name, ...load(linkBytesPerSecond) }));

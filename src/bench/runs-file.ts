@@ -1,19 +1,22 @@
 /** The raw data of a campaign: runs as JSON lines in a folder, appended as they end, and read back for the figures. */
-import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { z } from "zod";
+
 import { CodedError } from "../std/errors.ts";
-import { type RunRecord, runRecord } from "./document.ts";
 
 const FILE = "runs.jsonl";
 
-export function appendRun(folder: string, run: RunRecord): void {
+export const hasRuns = (folder: string): boolean => existsSync(join(folder, FILE));
+
+export function appendRun(folder: string, run: object): void {
   mkdirSync(folder, { recursive: true });
   appendFileSync(join(folder, FILE), `${JSON.stringify(run)}\n`);
 }
 
 /** @throws CodedError USAGE when there is no such file, or a line of it is not a run. */
-export function readRuns(folder: string): readonly RunRecord[] {
+export function readRuns<Run>(folder: string, shape: z.ZodType<Run>): readonly Run[] {
   const file = join(folder, FILE);
   let text: string;
   try {
@@ -30,7 +33,7 @@ export function readRuns(folder: string): readonly RunRecord[] {
     .filter((line) => line !== "")
     .map((line, index) => {
       try {
-        return runRecord.parse(JSON.parse(line));
+        return shape.parse(JSON.parse(line));
       } catch (error) {
         throw new CodedError(
           "USAGE",

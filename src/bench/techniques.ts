@@ -4,22 +4,19 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { connectAgent } from "../api/client.ts";
-import { migrateRequest } from "../api/migration.ts";
 import type { Report } from "../api/report.ts";
-import { runGuest, stopGuest, whereIs } from "../lab/guests.ts";
-import { type LabState, labDown, labUp, loadLab } from "../lab/lab.ts";
-import { observe } from "../lab/observe/observe.ts";
-import { CodedError, toCodedError } from "../std/errors.ts";
+import { type LabState, labDown, labUp } from "../lab/lab.ts";
+import { toCodedError } from "../std/errors.ts";
 import type { Arm } from "./arms.ts";
 import type { RunRecord } from "./document.ts";
 import type { Load } from "./loads.ts";
+import { HOSTS, endGuest, move, placeOf, spanOf, startGuest, withObservers } from "./moves.ts";
 import { repetitions } from "./order.ts";
 
 /** A lab of its own: two campaigns at once must not take each other's down. */
 const LAB = `bench-${process.pid}`;
-const HOSTS = ["a", "b"] as const;
-const VM = "guest";
+/** The arms are techniques and rules; they are compared over QEMU's own plain stream unless one says otherwise. */
+const QEMU_ITSELF = { wire: "direct", native: { channels: 0 } } as const;
 
 export interface Campaign {
   readonly linkBytesPerSecond: number;
@@ -58,7 +55,7 @@ export async function runCampaign(campaign: Campaign): Promise<void> {
 
 async function runLoad(lab: LabState, load: Load, campaign: Campaign): Promise<void> {
   const { settleMs, tailMs, signal, seed } = campaign;
-  await startGuest(lab, load);
+  await startGuest(lab, guestOf(load));
   await sleep(settleMs, undefined, { signal });
   for (const [repetition, arms] of repetitions(campaign.arms, campaign.runs, seed).entries()) {
     // The paired run without a migration; each move is compared with as much of it as the move lasted.
@@ -78,20 +75,16 @@ async function runLoad(lab: LabState, load: Load, campaign: Campaign): Promise<v
       const at = new Date().toISOString();
       const [report, problem] = await oneRun(lab, arm, base, campaign);
       campaign.onRun({ ...common, at, link: linkOf(lab), report, problem });
-      if (report === null) await restartGuest(lab, load);
+      if (report === null) {
+        await endGuest(lab);
+        await startGuest(lab, guestOf(load));
+      }
     }
   }
-  await stopGuest(lab, VM);
+  await endGuest(lab);
 }
 
-const startGuest = (lab: LabState, { workload, memory, params }: Load): Promise<unknown> =>
-  runGuest(lab, { name: VM, host: HOSTS[0], workload, memory, params });
-
-/** After a run that ended nobody knows how, the next one must not inherit its guest. */
-async function restartGuest(lab: LabState, load: Load): Promise<void> {
-  await stopGuest(lab, VM);
-  await startGuest(lab, load);
-}
+const guestOf = ({ workload, memory, params }: Load) => ({ workload, memory, params });
 
 const linkOf = ({ link }: LabState): RunRecord["link"] => ({
   shaped: link.shaped,
@@ -109,19 +102,9 @@ async function oneRun(
   const { settleMs, signal } = campaign;
   await sleep(settleMs, undefined, { signal });
   try {
-    const from = await whereIs(lab, VM);
-    const host = lab.hosts.find(({ name }) => name === from);
-    if (host === undefined) throw new CodedError("VM_UNKNOWN", { vm: VM, where: "both hosts" });
-    const target = HOSTS.find((name) => name !== from) ?? HOSTS[1];
-    const client = connectAgent(host.socket);
-    const body = migrateRequest.parse({ target, ...arm.settings });
-    const { id } = await client.migrate({ params: { name: VM }, body, signal });
-    for await (const _ of client.follow(id, signal)) {
-      // only its end matters here
-    }
-    const report = await client.report({ params: { id } });
-    const observation = await observe(loadLab(lab.name), VM, windowOf(report, base, campaign));
-    return [await client.observe({ params: { id }, body: observation }), ""];
+    const place = await placeOf(lab);
+    const report = await move(place, { ...QEMU_ITSELF, ...arm.settings }, signal);
+    return [await withObservers(lab, place, report, windowOf(report, base, campaign)), ""];
   } catch (error) {
     signal.throwIfAborted();
     return [null, toCodedError(error).message];
@@ -132,11 +115,9 @@ function windowOf(
   report: Report,
   base: Base,
   { settleMs, tailMs, signal }: Campaign,
-): Parameters<typeof observe>[2] {
-  const t0Ns = BigInt(report.clock.t0_ns);
-  const { total_time_ms: totalMs } = report.metrics;
-  const t6Ns = totalMs === null ? process.hrtime.bigint() : t0Ns + BigInt(Math.ceil(totalMs * 1e6));
+): Parameters<typeof withObservers>[3] {
+  const { t0Ns, t6Ns } = spanOf(report);
   const lengthNs = t6Ns - t0Ns + BigInt(Math.round(tailMs * 1e6));
   const fromNs = base.toNs - lengthNs > base.fromNs ? base.toNs - lengthNs : base.fromNs;
-  return { t0Ns, t6Ns, tailMs, baselineMs: settleMs, pairedBase: { fromNs, toNs: base.toNs }, signal };
+  return { tailMs, baselineMs: settleMs, pairedBase: { fromNs, toNs: base.toNs }, signal };
 }

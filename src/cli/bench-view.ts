@@ -1,16 +1,17 @@
 /** A campaign for people: one line per run while it goes on, one table per workload at its end. */
-import type { BenchCell, BenchDocument, RunRecord, Spread } from "../bench/document.ts";
+import type { BenchCell, BenchDocument, RunRecord } from "../bench/document.ts";
+import type { Spread } from "../bench/spread.ts";
 import { formatBytes, formatRate } from "../std/units.ts";
 import { plain, renderTable } from "./output.ts";
 
-const ms = (value: number): string =>
+export const ms = (value: number): string =>
   Math.abs(value) < 10
     ? value.toFixed(1)
     : value < 10_000
       ? String(Math.round(value))
       : `${(value / 1000).toFixed(1)}s`;
 
-const spread = (figure: Spread | null, show: (value: number) => string = ms): string => {
+export const spread = (figure: Spread | null, show: (value: number) => string = ms): string => {
   if (figure === null) return "–";
   const { median, min, max, n } = figure;
   return n === 1 ? show(median) : `${show(median)} (${show(min)}–${show(max)})`;

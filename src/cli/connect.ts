@@ -1,5 +1,5 @@
 /**
- * Decides which agent a verb speaks to: the one named by a flag, by $GODWIT_SOCKET, the host's own, or the first of
+ * Decides which agent a verb speaks to: the one named by a flag, by $GODWIT_URL or $GODWIT_SOCKET, the host's own, or the first of
  * a running lab. In a lab the other hosts' agents are known too, so a VM or a migration is found wherever it is.
  */
 import { existsSync, readFileSync } from "node:fs";
@@ -30,6 +30,14 @@ export interface Connection {
 }
 
 export function connect(cli: Cli, flags: AgentFlags): Connection {
+  if (flags.url !== undefined) {
+    const other = (["socket", "host", "lab"] as const).find((name) => flags[name] !== undefined);
+    if (other === undefined) return far(cli, flags.url);
+    throw new CodedError("USAGE", {
+      problem: `--url and --${other} both say which agent to ask.`,
+      next: "Give one of them.",
+    });
+  }
   const named = (socket: string): Connection => ({ client: connectAgent(socket), hosts: [] });
   if (flags.socket !== undefined) {
     const other = flags.host === undefined ? flags.lab && "--lab" : "--host";
@@ -53,10 +61,31 @@ export function connect(cli: Cli, flags: AgentFlags): Connection {
     return named(host.socket);
   }
   if (flags.lab !== undefined) return throughLab(labHosts(cli, flags.lab), flags.lab);
+  const url = cli.env["GODWIT_URL"] ?? "";
+  if (url !== "") return far(cli, url);
   const fromEnv = cli.env["GODWIT_SOCKET"] ?? "";
   if (fromEnv !== "") return named(fromEnv);
   if (existsSync(HOST_SOCKET) || !existsSync(labFile(cli, DEFAULT_LAB))) return named(HOST_SOCKET);
   return throughLab(labHosts(cli, DEFAULT_LAB), DEFAULT_LAB);
+}
+
+/** An agent's listener for people. The token is no flag: others on this machine can read a command line. */
+function far(cli: Cli, url: string): Connection {
+  const token = cli.env["GODWIT_TOKEN"] ?? "";
+  if (token === "") {
+    throw new CodedError("USAGE", {
+      problem: `${url} asks for a token, and GODWIT_TOKEN is empty.`,
+      next: "Make one on that host: godwit token create --name … --rights read,send-from-here",
+    });
+  }
+  const caFile = cli.env["GODWIT_CA"] ?? "";
+  let ca: string | undefined;
+  try {
+    ca = caFile === "" ? undefined : readFileSync(caFile, "utf8");
+  } catch (cause) {
+    throw new CodedError("USAGE", { problem: `GODWIT_CA: ${caFile} cannot be read.` }, { cause });
+  }
+  return { client: connectAgent({ url, token, ca }), hosts: [] };
 }
 
 function throughLab(hosts: LabHosts, lab: string): Connection {
@@ -107,11 +136,17 @@ export interface Found {
 }
 
 /** Migrations of all known agents, newest first; of two sides of one, the source's. */
-export async function allMigrations(connection: Connection): Promise<readonly Found[]> {
+export async function allMigrations(
+  connection: Connection,
+  query: { readonly vm?: string | undefined; readonly limit?: number } = {},
+): Promise<readonly Found[]> {
   const clients = clientsOf(connection);
   const answers = await Promise.allSettled(
     clients.map(async (client) =>
-      (await client.migrations({ query: { limit: HISTORY_MAX } })).map((view): Found => ({ client, view })),
+      (await client.migrations({ query: { limit: HISTORY_MAX, ...query } })).items.map((view): Found => ({
+        client,
+        view,
+      })),
     ),
   );
   const first = answers[0];
@@ -133,6 +168,19 @@ export async function findMigration(connection: Connection, idOrVm: string): Pro
     all.find(({ view }) => view.id === idOrVm) ??
     all.find(({ view }) => view.vm === idOrVm && view.outcome === undefined) ??
     all.find(({ view }) => view.vm === idOrVm);
-  if (found === undefined) throw new CodedError("MIGRATION_UNKNOWN", { migration: idOrVm });
-  return found;
+  return found ?? olderOne(connection, idOrVm);
+}
+
+/** One that is not among the newest, by its id. */
+async function olderOne(connection: Connection, id: string): Promise<Found> {
+  const answers = await Promise.allSettled(
+    clientsOf(connection).map(async (client) => ({
+      client,
+      view: await client.migration({ params: { id } }),
+    })),
+  );
+  const found = answers.flatMap((one) => (one.status === "fulfilled" ? one.value : []));
+  const one = found.find(({ view }) => view.side === "source") ?? found[0];
+  if (one === undefined) throw new CodedError("MIGRATION_UNKNOWN", { migration: id });
+  return one;
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { FakeAgent } from "../../test/fakes/agent.ts";
-import { checked, facts, migrationOf, reportOf, vm } from "../../test/fakes/fixtures.ts";
+import { checked, facts, migrationOf, reportOf, vm, pageWith } from "../../test/fakes/fixtures.ts";
 import { FakeTerminal } from "../../test/fakes/terminal.ts";
 
 let folder: string;
@@ -32,7 +32,7 @@ test("check prints every finding and leaves with 3 when blocked", async () => {
 test("list, status, history, host and cleanup show tables", async () => {
   await using agent = await FakeAgent.start({
     vms: () => [vm()],
-    migrations: () => [migrationOf(), migrationOf({ id: "m-0", phase: "done", outcome: "done" })],
+    migrations: () => pageWith(migrationOf(), migrationOf({ id: "m-0", phase: "done", outcome: "done" })),
     host: () => ({ facts, peers: [{ name: "b", address: "192.0.2.2:7465", reachable: true, detail: "" }] }),
     cleanup: () => ({ removed: ["tap gw1"], kept: [] }),
   });
@@ -56,7 +56,7 @@ test("list, status, history, host and cleanup show tables", async () => {
 test("text from elsewhere cannot steer the terminal", async () => {
   const reason = "\u001B[2J\u001B]0;owned\u0007gone\r\nroot#";
   await using agent = await FakeAgent.start({
-    migrations: () => [migrationOf({ outcome: "failed", phase: "aborted", reason })],
+    migrations: () => pageWith(migrationOf({ outcome: "failed", phase: "aborted", reason })),
   });
   const terminal = new FakeTerminal({ tty: true });
   await terminal.run("history", "--socket", agent.socketPath);
@@ -101,8 +101,11 @@ describe("which agent is asked", () => {
   });
 
   test("in a lab, a migration is found on whichever host was its source", async () => {
-    await using a = await FakeAgent.start({ migrations: () => [migrationOf({ side: "target" })] });
-    await using b = await FakeAgent.start({ migrations: () => [migrationOf()], report: () => reportOf() });
+    await using a = await FakeAgent.start({ migrations: () => pageWith(migrationOf({ side: "target" })) });
+    await using b = await FakeAgent.start({
+      migrations: () => pageWith(migrationOf()),
+      report: () => reportOf(),
+    });
     const env = lab([
       { name: "a", socket: a.socketPath },
       { name: "b", socket: b.socketPath },

@@ -24,6 +24,7 @@ test("nothing but the target gives the defaults", () => {
     switchRule: { when: "after-rounds", rounds: 1 },
     policy: { initial: [], convergence: [], last: [{ do: "cancel" }] },
     verifyMemory: false,
+    wire: "auto",
   });
 });
 
@@ -153,8 +154,16 @@ test.each<MigrateFlags>([
   expect(refusal(flags).code).toBe("USAGE");
 });
 
-test("a technique that does not exist is refused by the schema, naming the field", () => {
-  const refused = refusal({ technique: "teleport" });
-  expect(refused.code).toBe("REQUEST_INVALID");
-  expect(refused.message).toContain("technique");
+test.each<[MigrateFlags, string]>([
+  [{ technique: "teleport" }, "--technique teleport"],
+  [{ wire: "pigeon" }, "--wire pigeon"],
+  [{ bandwidth: "0MiB/s" }, "--bandwidth 0MiB/s"],
+  [{ maxDowntime: "0ms" }, "--max-downtime 0ms"],
+  [{ maxDowntime: "2000d" }, "--max-downtime 2000d"],
+  [{ timeout: "0s" }, "--timeout 0s"],
+  [{ bytesFactor: "0" }, "--bytes-factor 0"],
+])("%o is refused in the words it was typed in", (flags, words) => {
+  const refused = refusal(flags);
+  expect(refused.code).toBe("USAGE");
+  expect(refused.message).toContain(words);
 });

@@ -10,6 +10,8 @@ import type { z } from "zod";
 
 import { migrateRequest, migrationPolicy, type MigrateRequest, type PolicyAction } from "../api/migration.ts";
 import { CodedError } from "../std/errors.ts";
+import { contradiction, parseCount, usage, valueRefused } from "./flag-words.ts";
+import { nativeFromFlags } from "./native-flags.ts";
 import { parseBytes, parseDuration, parseRate } from "../std/units.ts";
 
 export interface MigrateFlags {
@@ -25,6 +27,17 @@ export interface MigrateFlags {
   readonly timeout?: string;
   readonly onTimeout?: string;
   readonly verifyMemory?: true;
+  readonly wire?: string;
+  readonly multifdChannels?: string;
+  readonly compression?: string;
+  readonly xbzrleCache?: string;
+  readonly parallel?: true;
+  readonly parallelConnections?: string;
+  readonly compressed?: true;
+  readonly compMethods?: string;
+  readonly compZlibLevel?: string;
+  readonly compZstdLevel?: string;
+  readonly compXbzrleCache?: string;
   readonly live?: true;
   readonly postcopy?: true;
   readonly postcopyAfterPrecopy?: true;
@@ -37,12 +50,6 @@ export interface MigrateFlags {
 const ANY_PAUSE_MS = 2_000_000;
 /** As far as QEMU slows a guest down. */
 const THROTTLE_PERCENT_MAX = 99;
-
-const usage = (problem: string, next?: string): CodedError =>
-  new CodedError("USAGE", next === undefined ? { problem } : { problem, next });
-
-const contradiction = (one: string, other: string): CodedError =>
-  usage(`${one} and ${other} contradict each other.`, "Leave one of them out.");
 
 /** @param policyFile the parsed content of --policy FILE, or undefined without one */
 export function requestFromFlags(flags: MigrateFlags, policyFile?: unknown): MigrateRequest {
@@ -69,8 +76,14 @@ export function requestFromFlags(flags: MigrateFlags, policyFile?: unknown): Mig
         last: timeoutAction && [timeoutAction],
       } as const),
     verifyMemory: flags.verifyMemory,
+    wire: flags.wire,
+    native: nativeFromFlags(flags),
   };
-  const request = parse(migrateRequest, value, "The migration asked for");
+  const result = migrateRequest.safeParse(value);
+  if (!result.success) {
+    throw valueRefused(result.error, flags) ?? invalid("The migration asked for", result.error);
+  }
+  const request = result.data;
   const ceilingMs = request.adaptiveDowntimeCeilingMs;
   if (ceilingMs !== undefined && ceilingMs < request.maxDowntimeMs) {
     throw usage(
@@ -82,13 +95,14 @@ export function requestFromFlags(flags: MigrateFlags, policyFile?: unknown): Mig
 }
 
 /** A policy file as a person wrote it. */
-export const parsePolicy = (value: unknown): unknown => parse(migrationPolicy, value, "The policy");
-
-function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new CodedError("REQUEST_INVALID", { problem: `${what}: ${sentence(result.error)}` });
+export function parsePolicy(value: unknown): unknown {
+  const result = migrationPolicy.safeParse(value);
+  if (!result.success) throw invalid("The policy", result.error);
+  return result.data;
 }
+
+const invalid = (what: string, error: z.ZodError): CodedError =>
+  new CodedError("REQUEST_INVALID", { problem: `${what}: ${sentence(error)}` });
 
 export const sentence = (error: z.ZodError): string =>
   error.issues
@@ -211,12 +225,6 @@ function parsePercent(flag: string, text: string): number {
     throw usage(`${flag}${text}: a percentage from 1% to 99% is needed.`, `Write for example ${flag}80%.`);
   }
   return Number(percent);
-}
-
-function parseCount(flag: string, text: string): number {
-  if (!/^\d{1,6}$/.test(text) || Number(text) < 1)
-    throw usage(`${flag} ${text}: a whole number above 0 is needed.`);
-  return Number(text);
 }
 
 function parseFactor(flag: string, text: string): number {

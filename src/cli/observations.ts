@@ -3,6 +3,7 @@
  * belongs to no lab has no observers; its report says "not observed".
  */
 import type { GodwitClient } from "../api/client.ts";
+import type { MigrationView } from "../api/migration.ts";
 import type { Report } from "../api/report.ts";
 import type { Cli } from "./context.ts";
 
@@ -34,4 +35,16 @@ export async function attachObservations(
     tailMs,
   });
   return client.observe({ params: { id }, body: observation });
+}
+
+/** While a migration of a lab's guest runs: tells those who look at it what a client waits, as far as it is known. */
+export async function tellLatency(client: GodwitClient, { id, vm, startedAt }: MigrationView): Promise<void> {
+  const { labOfSocket } = await import("../lab/state.ts");
+  const lab = labOfSocket(client.socketPath);
+  if (lab === undefined) return;
+  const { latencySoFar } = await import("../lab/observe/observe.ts");
+  // Its begin on the monotonic clock is in the report, once there is one; until then the wall clock will do.
+  const t0Ns = process.hrtime.bigint() - BigInt(Date.now() - Date.parse(startedAt)) * 1_000_000n;
+  const latency = latencySoFar(lab, vm, t0Ns);
+  if (latency !== undefined) await client.tellLatency({ params: { id }, body: latency });
 }

@@ -7,6 +7,7 @@ export interface AgentFlags {
   readonly socket?: string;
   readonly host?: string;
   readonly lab?: string;
+  readonly url?: string;
 }
 
 export interface OutputFlags {
@@ -19,7 +20,8 @@ export const withAgent = (command: Command): Command =>
   command
     .option("--socket <path>", "ask the agent at this unix socket")
     .option("--host <name>", "ask the agent of this host of the lab")
-    .option("--lab <name>", "which lab", undefined);
+    .option("--lab <name>", "which lab", undefined)
+    .option("--url <url>", "ask the agent at this URL; its token is in GODWIT_TOKEN");
 
 export const withOutput = (command: Command): Command =>
   command.addOption(
@@ -28,11 +30,19 @@ export const withOutput = (command: Command): Command =>
 
 export const withCommon = (command: Command): Command => withOutput(withAgent(command));
 
+const shown = new WeakMap<Command, readonly string[]>();
+
+/** The examples a verb was made with; for whoever writes its manual. */
+export const examplesOf = (command: Command): readonly string[] => shown.get(command) ?? [];
+
 /** A new verb with its example; every example works as it stands against the lab of the README. */
-export const verb = (name: string, summary: string, ...examples: readonly string[]): Command =>
-  new Command(name)
+export const verb = (name: string, summary: string, ...examples: readonly string[]): Command => {
+  const command = new Command(name)
     .description(summary)
     .addHelpText(
       "after",
       `\nExample${examples.length > 1 ? "s" : ""}:\n${examples.map((e) => `  $ ${e}`).join("\n")}`,
     );
+  shown.set(command, examples);
+  return command;
+};

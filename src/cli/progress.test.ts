@@ -22,6 +22,27 @@ test("the block says how far, how fast, how long, and what limits it", () => {
   ]);
 });
 
+const wire = {
+  pages: { zero: 40, raw: 0, compressed: 10, delta: 30, duplicate: 0, unchanged: 20, referenced: 0 },
+  qemuBytes: 100 * 2 ** 20,
+  wireBytes: 20 * 2 ** 20,
+  ratio: 5,
+  relayCpuSeconds: 1,
+  relayRssBytes: 2 ** 20,
+};
+
+test("through the relays one line more says what they make of the stream", () => {
+  const view = migrationOf({ progress: progressOf({ wire }) });
+  expect(block(view)).toContain(
+    "relays: 100 MiB as 20 MiB (5.0:1), pages: zero 40 %, unchanged 20 %, delta 30 %, compressed 10 %",
+  );
+  expect(line(view)).toContain("5.0:1 on the wire");
+  const back = migrationOf({ progress: progressOf({ wire: { ...wire, keptPages: 1234 } }) });
+  expect(block(back).join("\n")).toContain("(5.0:1), 1234 pages known from before, pages:");
+  const passing = migrationOf({ progress: progressOf({ wire: { ...wire, passThrough: "a new section" } }) });
+  expect(block(passing).join("\n")).toContain("passed as they are: a new section");
+});
+
 test("without an estimate nothing is estimated, and a throttle is told", () => {
   const { eta: _eta, ...rest } = progressOf({ throttlePercent: 40 });
   const text = line(migrationOf({ progress: rest }));
@@ -65,4 +86,14 @@ test("a log gets a line per phase, and otherwise one every few seconds", () => {
   expect(text().split("\n")).toHaveLength(3);
   at(LINE_INTERVAL_MS + 1, "switching");
   expect(text().split("\n")).toHaveLength(4);
+});
+
+test("a percentage that was shown is not taken back, even by an agent that has restarted", () => {
+  const { cli, text } = shownBy(false);
+  const shown = display(cli);
+  shown.show(migrationOf({ progress: progressOf({ fraction: 0.48 }) }));
+  shown.show(
+    migrationOf({ phase: "switching", progress: progressOf({ fraction: 0.1, phase: "switching" }) }),
+  );
+  expect(text().match(/\d+ %/g)).toEqual(["48 %", "48 %"]);
 });

@@ -8,6 +8,7 @@ import type { MigrationView, Progress } from "../api/migration.ts";
 import { formatBytes, formatDuration, formatRate } from "../std/units.ts";
 import type { Cli } from "./context.ts";
 import { plain } from "./output.ts";
+import { wireWords } from "./wire-view.ts";
 
 const BAR_CELLS = 30;
 const COLUMNS_DEFAULT = 80;
@@ -21,7 +22,22 @@ export interface Display {
   end(): void;
 }
 
-export const display = (cli: Cli): Display => (cli.repaints ? new Painter(cli) : new Lines(cli));
+export function display(cli: Cli): Display {
+  const shown = cli.repaints ? new Painter(cli) : new Lines(cli);
+  let most = 0;
+  return {
+    show: ({ progress, ...view }) => {
+      // Whatever an agent says after its restart: what has been shown is not taken back.
+      most = Math.max(most, progress?.fraction ?? 0);
+      shown.show({
+        ...view,
+        ...(progress === undefined ? {} : { progress: { ...progress, fraction: most } }),
+      });
+    },
+    note: (sentence) => shown.note(sentence),
+    end: () => shown.end(),
+  };
+}
 
 /** The block, line by line. */
 export function block(view: MigrationView): readonly string[] {
@@ -34,6 +50,7 @@ export function block(view: MigrationView): readonly string[] {
     `${"█".repeat(full)}${"░".repeat(BAR_CELLS - full)} ${percent(progress)}  ${phaseWords(view)}`,
     `sent ${formatBytes(progress.sentBytes)}, remaining ${formatBytes(progress.remainingBytes)} of ${formatBytes(progress.ramBytes)}`,
     `sending ${formatRate(progress.sendBytesPerSecond)}, dirtied ${formatRate(progress.dirtyBytesPerSecond)}${throttled(progress)}`,
+    ...(progress.wire === undefined ? [] : [wireWords(progress.wire)]),
     `${formatDuration(progress.elapsedMs)} so far${left(progress)}`,
     progress.limit,
   ].map(plain);
@@ -45,9 +62,12 @@ export function line(view: MigrationView): string {
   const title = `${view.vm} ${view.source} → ${view.target}: ${phaseWords(view)}`;
   if (progress === undefined) return plain(title);
   return plain(
-    `${title}: ${percent(progress)}, sent ${formatBytes(progress.sentBytes)}, remaining ${formatBytes(progress.remainingBytes)}${throttled(progress)}${left(progress)}. ${progress.limit}`,
+    `${title}: ${percent(progress)}, sent ${formatBytes(progress.sentBytes)}, remaining ${formatBytes(progress.remainingBytes)}${ratioWords(progress)}${throttled(progress)}${left(progress)}. ${progress.limit}`,
   );
 }
+
+const ratioWords = ({ wire }: Progress): string =>
+  wire?.ratio === undefined || wire.ratio === null ? "" : `, ${wire.ratio.toFixed(1)}:1 on the wire`;
 
 const percent = (progress: Progress): string => `${Math.floor(progress.fraction * 100)} %`;
 

@@ -2,6 +2,7 @@
 import type { Report } from "../api/report.ts";
 import { formatBytes, formatDuration, formatRate } from "../std/units.ts";
 import { plain, renderTable } from "./output.ts";
+import { pageWords } from "./wire-view.ts";
 
 const LABEL_COLUMNS = 15;
 const MISSING = "not observed";
@@ -52,6 +53,19 @@ export function metricLines(report: Report): readonly string[] {
   ];
 }
 
+/** The way, why it was taken, and what the relays made of the pages in one line. */
+function wayWords({ path, path_reason: reason, pages, metrics, cpu_seconds: cpu }: Report): string[] {
+  const words = [path, ...(reason === undefined ? [] : [reason])];
+  if (path === "direct") return words;
+  const { wire_out: wire, qemu } = metrics.bytes;
+  const ratio = wire === null || qemu === null || wire === 0 ? [] : [`${(qemu / wire).toFixed(1)}:1`];
+  const relays =
+    cpu.relay_source === null
+      ? []
+      : [`relays ${cpu.relay_source.toFixed(1)} + ${cpu.relay_target?.toFixed(1) ?? "?"} CPU s`];
+  return [...words, ...ratio, pageWords(pages), ...relays];
+}
+
 const lostWrites = ({ correctness }: Report): string[] =>
   correctness.lost_acknowledged_writes === null
     ? []
@@ -67,7 +81,8 @@ export async function reportText(report: Report): Promise<string> {
     [
       row("Migration", `${report.id}: ${report.vm}, ${report.source} → ${report.target}`),
       row("Outcome", [report.outcome, report.reason].filter((text) => text !== "").join(": ")),
-      row("Technique", finished, `path ${report.path}`),
+      row("Technique", finished),
+      row("Way", ...wayWords(report)),
       row("Started", report.started_at),
       row(
         "Hosts",

@@ -8,6 +8,9 @@ import { attachObservations } from "./observations.ts";
 import { plain, printResult, type Format } from "./output.ts";
 import { metricLines } from "./report-view.ts";
 
+/** No QEMU has the VM any more: neither host can go on with it. */
+const isLost = (view: MigrationView): boolean => view.outcome === "failed" && view.code === "VM_LOST";
+
 const EXITS = {
   done: ExitCode.done,
   failed: ExitCode.failed,
@@ -20,6 +23,7 @@ export function exitOf(view: MigrationView, report: Report | undefined): ExitCod
   if (view.outcome === undefined) return ExitCode.interrupted;
   if (view.outcome === "done" && report?.correctness.verdict === "failed") return ExitCode.postCheckFailed;
   if (view.outcome === "failed" && view.code === "CHECK_FAILED") return ExitCode.blocked;
+  if (isLost(view)) return ExitCode.needsPerson;
   return EXITS[view.outcome];
 }
 
@@ -29,6 +33,7 @@ export function endSentence(view: MigrationView): string {
     case "done":
       return `${view.vm} runs on ${view.target}.`;
     case "failed":
+      if (isLost(view)) return `${view.vm} was not migrated, and it runs nowhere any more.${why}`;
       return `${view.vm} was not migrated and is still on ${view.source}.${why}`;
     case "cancelled":
       return `Cancelled: ${view.vm} stays on ${view.source}.${why}`;
@@ -43,7 +48,8 @@ export function endSentence(view: MigrationView): string {
 
 export function nextStep(view: MigrationView): string | undefined {
   if (view.outcome === "needs-person")
-    return `godwit recover ${view.id} continues it when the cause is cured.`;
+    return `godwit recover ${view.id} continues it, or takes it back; godwit stop ${view.vm} gives it up.`;
+  if (isLost(view)) return "godwit cleanup removes what is left; godwit run starts it again from its disks.";
   if (view.outcome !== "failed" || view.code === undefined || !isErrorCode(view.code)) return undefined;
   // The details went to the report; a next step that needs none of them is worth repeating.
   const { next } = new CodedError(view.code);

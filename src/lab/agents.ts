@@ -1,13 +1,15 @@
 /** The lab's agents: their configuration files and certificates, starting them and ending them. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stringify } from "yaml";
 
 import { initCa, issueHost } from "../agent/pki.ts";
 import { CodedError } from "../std/errors.ts";
-import { AGENT_PORT, MIGRATION_INTERFACE, MIGRATION_PORTS } from "./names.ts";
+import { programPath } from "../std/program-path.ts";
+import { keptStoresDir } from "./kept-stores.ts";
+import { AGENT_PORT, DOOR_ADDRESS, HTTP_PORT, MIGRATION_INTERFACE, MIGRATION_PORTS } from "./names.ts";
 import {
   type ProcessHandle,
   isAlive,
@@ -24,7 +26,7 @@ const STOP_DEADLINE_MS = 10_000;
 const POLL_MS = 50;
 const HEALTH_TIMEOUT_MS = 2000;
 const LOG_TAIL_BYTES = 2000;
-const MAIN = resolve(import.meta.dirname, "../cli/main.ts");
+const MAIN = programPath(import.meta.url, "../cli/main.ts");
 
 /** How an agent is started; tests of the lab itself put something smaller in its place. */
 export type AgentStarter = (lab: LabState, host: LabHost) => Promise<ProcessHandle | null>;
@@ -62,6 +64,9 @@ export function agentConfig(lab: LabState, host: LabHost, tlsDir: string): Recor
       // Loopback carries everybody's traffic, each byte out and in: its counters say nothing of a migration.
       ...(lab.rootless ? {} : { interface: MIGRATION_INTERFACE }),
     },
+    // For people. In a namespace of its own it is reached through a door (door.ts).
+    http: { address: lab.rootless ? host.address : DOOR_ADDRESS, port: HTTP_PORT },
+    keptStores: { dir: keptStoresDir(lab, host) },
     qemu: "qemu-system-x86_64",
     forwardAddress: host.address,
   };

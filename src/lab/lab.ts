@@ -35,6 +35,7 @@ import {
   migrationAddress,
   netNamespace,
 } from "./names.ts";
+import { keptStoresFolder } from "./kept-stores.ts";
 import { namespacesOf, networkDown, networkUp } from "./network.ts";
 import { type ProcessHandle, killAll, readHandle } from "./processes.ts";
 import { type LabState, changeLab, labNames, loadLab, saveLab } from "./state.ts";
@@ -201,6 +202,7 @@ export async function labDown(name: string = DEFAULT_LAB): Promise<{ removed: st
     unlinkSync(place.shortFolder);
     removed.push(place.shortFolder);
   }
+  rmSync(keptStoresFolder(place.id), { recursive: true, force: true });
   if (existsSync(place.folder)) {
     rmSync(place.folder, { recursive: true, force: true });
     removed.push(place.folder);
@@ -228,6 +230,8 @@ function recordedProcesses(place: LabPlace): { agents: ProcessHandle[]; others: 
   for (const host of list(hosts)) {
     take(join(hosts, host, AGENT_HANDLE_FILE), agents);
     for (const vm of list(join(hosts, host, "vms"))) take(join(hosts, host, "vms", vm, "qemu.json"), others);
+    const relays = join(hosts, host, "relays");
+    for (const relay of list(relays)) take(join(relays, relay, "relay-handle.json"), others);
   }
   const observers = join(place.folder, OBSERVE_FOLDER);
   for (const vm of list(observers)) {

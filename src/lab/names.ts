@@ -26,6 +26,9 @@ const SOCKET_TAIL = `/${HOSTS_FOLDER}/`.length + 16 + "/vms/".length + 40 + "/co
 export const GUEST_BRIDGE = "guests";
 export const MIGRATION_INTERFACE = "mig0";
 export const AGENT_PORT = 7465;
+/** Where each agent listens for people: loopback, so plain HTTP; of its own namespace when it has one. */
+export const HTTP_PORT = 7466;
+export const DOOR_ADDRESS = "127.0.0.1";
 /** In each host's own network these are free: what QEMU's migration streams may listen on. */
 export const MIGRATION_PORTS = { min: 49_152, max: 49_215 } as const;
 

@@ -40,6 +40,8 @@ export interface StartOptions {
   readonly handleFile?: string;
   /** -20 to 19; needs root below 0. */
   readonly nice?: number;
+  /** Open files it inherits, from 3 on. */
+  readonly files?: readonly number[];
 }
 
 /** Starts a process of its own session, its output appended to a log. */
@@ -49,7 +51,11 @@ export function startDetached(options: StartOptions): ProcessHandle {
   const [command, args] = inside(options.netns, niced);
   const log = openSync(options.log, "a");
   try {
-    const child = spawn(command, args, { detached: true, stdio: ["ignore", log, log], cwd: "/" });
+    const child = spawn(command, args, {
+      detached: true,
+      stdio: ["ignore", log, log, ...(options.files ?? [])],
+      cwd: "/",
+    });
     child.on("error", () => undefined);
     child.unref();
     const { pid } = child;

@@ -5,7 +5,7 @@ import type { Cli } from "../context.ts";
 import { verb } from "../options.ts";
 import { agentMain } from "../rooms.ts";
 
-const CONFIG_FILE = "/etc/godwit/agent.yaml";
+export const CONFIG_FILE = "/etc/godwit/agent.yaml";
 
 export const agentCommand = (_cli: Cli): Command =>
   verb("agent", "", `godwit agent --config ${CONFIG_FILE}`)

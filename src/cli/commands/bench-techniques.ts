@@ -3,8 +3,9 @@ import type { Command } from "commander";
 
 import type { Campaign } from "../../bench/techniques.ts";
 import type { BenchDocument, RunRecord } from "../../bench/document.ts";
-import { CodedError, ExitCode } from "../../std/errors.ts";
+import { ExitCode } from "../../std/errors.ts";
 import { parseDuration, parseRate } from "../../std/units.ts";
+import { interrupted, named, runsFlag, seedFlag } from "../bench-flags.ts";
 import { benchTable, runLine } from "../bench-view.ts";
 import type { Cli } from "../context.ts";
 import { type OutputFlags, verb, withOutput } from "../options.ts";
@@ -21,9 +22,6 @@ interface Flags extends OutputFlags {
   readonly out: string;
   readonly from?: string;
 }
-
-const SEED_MAX = 2 ** 32 - 1;
-const RUNS_MAX = 1000;
 
 export const benchTechniquesCommand = (cli: Cli): Command =>
   withOutput(
@@ -61,11 +59,8 @@ async function campaign(cli: Cli, flags: Flags): Promise<void> {
     linkBytesPerSecond,
     loads: loadsFor(named(flags.workloads, loadNames), linkBytesPerSecond),
     arms: armsFor(named(flags.arms, armNames), linkBytesPerSecond),
-    runs: whole("--runs", flags.runs, 1, RUNS_MAX),
-    seed:
-      flags.seed === undefined
-        ? Math.floor(Math.random() * SEED_MAX)
-        : whole("--seed", flags.seed, 0, SEED_MAX),
+    runs: runsFlag(flags.runs),
+    seed: seedFlag(flags.seed),
     settleMs: parseDuration(flags.settle),
     tailMs: parseDuration(flags.tail),
     signal: stopped.signal,
@@ -76,14 +71,7 @@ async function campaign(cli: Cli, flags: Flags): Promise<void> {
       if (run.report?.correctness.verdict === "failed") cli.exitCode = ExitCode.postCheckFailed;
     },
   };
-  const stopListening = cli.onInterrupt(() =>
-    stopped.abort(
-      new CodedError("USAGE", {
-        problem: "Interrupted.",
-        next: `The lab is gone; the runs that ended are in ${flags.out}.`,
-      }),
-    ),
-  );
+  const stopListening = cli.onInterrupt(() => stopped.abort(interrupted(flags.out)));
   try {
     cli.say(`Seed ${plan.seed}. ${plan.runs} × ${plan.arms.length} arms × ${plan.loads.length} workloads.`);
     await runCampaign(plan);
@@ -97,14 +85,10 @@ async function resultOf(folder: string, flags: Flags): Promise<BenchDocument> {
   const { loadNames } = await import("../../bench/loads.ts");
   const { documentOf } = await import("../../bench/cells.ts");
   const { readRuns } = await import("../../bench/runs-file.ts");
-  return documentOf(readRuns(folder), named(flags.workloads, loadNames), named(flags.arms, armNames));
-}
-
-const named = (text: string | undefined, all: readonly string[]): readonly string[] =>
-  text === undefined ? all : text.split(",").map((name) => name.trim());
-
-function whole(flag: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-  throw new CodedError("USAGE", { problem: `${flag} ${text}: a whole number from ${min} to ${max}.` });
+  const { runRecord } = await import("../../bench/document.ts");
+  return documentOf(
+    readRuns(folder, runRecord),
+    named(flags.workloads, loadNames),
+    named(flags.arms, armNames),
+  );
 }

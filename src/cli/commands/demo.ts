@@ -5,6 +5,7 @@
 import { connectAgent } from "../../api/client.ts";
 import { migrateRequest, type TechniqueName } from "../../api/migration.ts";
 import type { Report } from "../../api/report.ts";
+import type { LabState } from "../../lab/lab.ts";
 import { CodedError, ExitCode } from "../../std/errors.ts";
 import { parseRate } from "../../std/units.ts";
 import type { Cli } from "../context.ts";
@@ -15,6 +16,7 @@ import type { Command } from "commander";
 
 interface Flags extends OutputFlags {
   readonly keep?: true;
+  readonly web?: true;
   readonly link: string;
 }
 
@@ -26,7 +28,18 @@ export const demoCommand = (cli: Cli): Command =>
   withOutput(verb("demo", "", "godwit demo", "godwit demo -o json"))
     .option("--keep", "leave the lab up afterwards, to look around in (godwit lab down --name demo ends it)")
     .option("--link <rate>", "the rate of the link between the hosts", "200Mbit/s")
+    .option("--web", "open the lab with the dashboard and move VMs by hand, until Ctrl-C")
     .action(async (flags: Flags) => {
+      if (flags.web !== undefined) {
+        const { refuseWithoutDashboard } = await import("./demo-web.ts");
+        refuseWithoutDashboard();
+        await withLab(cli, flags, async (lab, interrupted) => {
+          const { serveDashboards } = await import("./demo-web.ts");
+          const { openDoor } = await import("../../lab/door.ts");
+          await serveDashboards(cli, lab.hosts, (host) => openDoor(lab, host), interrupted);
+        });
+        return;
+      }
       const reports = await runMoves(cli, flags);
       const failed = reports.some(
         (each) => each.outcome !== "done" || each.correctness.verdict !== "verified",
@@ -35,7 +48,12 @@ export const demoCommand = (cli: Cli): Command =>
       await printResult(cli, flags.output, reports, () => table(reports));
     });
 
-async function runMoves(cli: Cli, flags: Flags): Promise<Report[]> {
+/** The demo's lab with its guest, from nothing to nothing. */
+async function withLab<T>(
+  cli: Cli,
+  flags: Flags,
+  act: (lab: LabState, interrupted: AbortSignal) => Promise<T>,
+): Promise<T> {
   const { labUp, labDown, linkText } = await import("../../lab/lab.ts");
   const linkBytesPerSecond = parseRate(flags.link);
   await labDown(LAB); // what an interrupted demo left
@@ -48,26 +66,31 @@ async function runMoves(cli: Cli, flags: Flags): Promise<Report[]> {
     cli.say("A Linux guest with Redis boots on a; a client outside it writes 200 keys a second …");
     const { runGuest } = await import("../../lab/guests.ts");
     await runGuest(lab, { name: VM, host: "a", workload: "redis" });
-    await settle(interrupted.signal);
-    const reports: Report[] = [];
-    let [here, there] = lab.hosts;
-    for (const [index, technique] of MOVES.entries()) {
-      if (here === undefined || there === undefined) break;
-      cli.say(`\nMove ${index + 1} of ${MOVES.length}: ${technique}, ${here.name} → ${there.name}`);
-      const report = await moveOnce(cli, here.socket, technique, there.name);
-      if (interrupted.signal.aborted) throw interruption();
-      if (report === undefined) continue;
-      reports.push(report);
-      if (report.outcome === "done") [here, there] = [there, here];
-    }
-    cli.say("");
-    return reports;
+    return await act(lab, interrupted.signal);
   } finally {
     stopListening();
     if (flags.keep === undefined) await labDown(LAB);
     else cli.say(`The lab stays up: godwit list --lab ${LAB}; godwit lab down --name ${LAB} ends it.`);
   }
 }
+
+const runMoves = (cli: Cli, flags: Flags): Promise<Report[]> =>
+  withLab(cli, flags, async (lab, interrupted) => {
+    await settle(interrupted);
+    const reports: Report[] = [];
+    let [here, there] = lab.hosts;
+    for (const [index, technique] of MOVES.entries()) {
+      if (here === undefined || there === undefined) break;
+      cli.say(`\nMove ${index + 1} of ${MOVES.length}: ${technique}, ${here.name} → ${there.name}`);
+      const report = await moveOnce(cli, here.socket, technique, there.name);
+      if (interrupted.aborted) throw interruption();
+      if (report === undefined) continue;
+      reports.push(report);
+      if (report.outcome === "done") [here, there] = [there, here];
+    }
+    cli.say("");
+    return reports;
+  });
 
 const interruption = (): CodedError =>
   new CodedError("USAGE", { problem: "Interrupted.", next: "Nothing is left behind." });
@@ -111,6 +134,7 @@ const MIB = 2 ** 20;
 async function table(reports: readonly Report[]): Promise<string> {
   const head = [
     "technique",
+    "way",
     "moved",
     "downtime: host",
     "client",
@@ -120,8 +144,9 @@ async function table(reports: readonly Report[]): Promise<string> {
     "bytes on the wire",
     "lost writes",
   ];
-  const rows = reports.map(({ technique, source, target, metrics, correctness, outcome }) => [
+  const rows = reports.map(({ technique, path, source, target, metrics, correctness, outcome }) => [
     technique,
+    path,
     outcome === "done" ? `${source} → ${target}` : outcome,
     ms(metrics.downtime_ms.vm),
     ms(metrics.downtime_ms.client),
@@ -140,7 +165,7 @@ async function table(reports: readonly Report[]): Promise<string> {
       ? `a link of ${Math.round(((link.rate_bytes_per_second ?? 0) * 8) / 1e6)} Mbit/s`
       : "a link that was not shaped";
   return [
-    await renderTable(head, rows, head.slice(2)),
+    await renderTable(head, rows, head.slice(3)),
     "",
     `A ${accelerator} guest over ${shaped}. Downtime as seen by the hosts (target runs − source paused), by a client`,
     "probing 1000 times a second, and by the guest's own clock. Disruption: time in which Redis was slower than usual.",

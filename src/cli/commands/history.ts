@@ -19,10 +19,11 @@ export const historyCommand = (cli: Cli): Command =>
         });
       }
       const { allMigrations, connect } = await import("../connect.ts");
-      const views = (await allMigrations(connect(cli, flags)))
+      const limit = Math.min(Number(flags.limit), 1000);
+      const views = (await allMigrations(connect(cli, flags), { vm, limit }))
         .map(({ view }) => view)
         .filter((view) => vm === undefined || view.vm === vm)
-        .slice(0, Number(flags.limit));
+        .slice(0, limit);
       await printResult(cli, flags.output, views, () =>
         views.length === 0
           ? "No migration yet."

@@ -25,6 +25,9 @@ export const verbs: readonly Verb[] = [
   v("host", "certificates for a host, and what its agent knows", async (cli) =>
     (await import("./host.ts")).hostCommand(cli),
   ),
+  v("doctor", "what this host lacks, and the step that cures it", async (cli) =>
+    (await import("./doctor.ts")).doctorCommand(cli),
+  ),
   v("run", "start a VM from a machine spec", async (cli) => (await import("./run.ts")).runCommand(cli)),
   v("list", "the VMs of this host and its peers", async (cli) =>
     (await import("./list.ts")).listCommand(cli),
@@ -42,7 +45,7 @@ export const verbs: readonly Verb[] = [
   v("status", "where each migration is", async (cli) => (await import("./status.ts")).statusCommand(cli)),
   v("watch", "follow a migration to its end", async (cli) => (await import("./watch.ts")).watchCommand(cli)),
   v("cancel", "cancel a migration", async (cli) => (await import("./cancel.ts")).cancelCommand(cli)),
-  v("recover", "continue a post-copy migration whose connection broke", async (cli) =>
+  v("recover", "continue a broken fetch, or take back a VM its target has lost", async (cli) =>
     (await import("./recover.ts")).recoverCommand(cli),
   ),
   v("cleanup", "remove what ended or crashed migrations left behind", async (cli) =>
@@ -54,7 +57,15 @@ export const verbs: readonly Verb[] = [
   v("report", "all figures of one migration", async (cli) =>
     (await import("./report.ts")).reportCommand(cli),
   ),
-  v("bench", "techniques side by side", async (cli) => (await import("./bench.ts")).benchCommand(cli)),
+  v("token", "who may ask this host's agent over HTTP, and what", async (cli) =>
+    (await import("./token.ts")).tokenCommand(cli),
+  ),
+  v("audit", "every change and refusal at this host's agent", async (cli) =>
+    (await import("./audit.ts")).auditCommand(cli),
+  ),
+  v("bench", "techniques, and ways to send, side by side", async (cli) =>
+    (await import("./bench.ts")).benchCommand(cli),
+  ),
   v("frames", "what is in a recorded migration stream", async (cli) =>
     (await import("./frames.ts")).framesCommand(cli),
   ),

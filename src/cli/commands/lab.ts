@@ -1,6 +1,6 @@
 /** godwit lab: several hosts on this machine, guests on them, and the proof that their observers can be believed. */
 import { request } from "node:http";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { z } from "zod";
 
 import type { CalibrationRow, InjectPause } from "../../lab/calibrate.ts";
@@ -8,7 +8,8 @@ import type { LabSummary } from "../../lab/lab.ts";
 import type { LabState } from "../../lab/state.ts";
 import { CodedError } from "../../std/errors.ts";
 import { parseDuration, parseRate } from "../../std/units.ts";
-import { FORMATS, type Format, renderTable, serialise } from "../output.ts";
+import { verb as verbWithExample, withOutput } from "../options.ts";
+import { type Format, renderTable, serialise } from "../output.ts";
 
 /** Shows a result: the value itself, or the table made of it. */
 export type Print = (format: Format, value: unknown, table: () => string | Promise<string>) => Promise<void>;
@@ -28,12 +29,7 @@ interface Common {
 }
 
 const verb = (name: string, summary: string, example: string): Command =>
-  new Command(name)
-    .description(summary)
-    .addOption(
-      new Option("-o, --output <format>", "how to show the result").choices(FORMATS).default("table"),
-    )
-    .addHelpText("after", `\nExample:\n  $ ${example}`);
+  withOutput(verbWithExample(name, summary, example));
 
 const withName = (command: Command): Command => command.option("--name <lab>", "which lab", "default");
 

@@ -24,10 +24,30 @@ export const withMigrateOptions = (command: Command): Command =>
     .option("--on-timeout <action>", "then: cancel (default), post-copy, force=CEILING or throttle=PERCENT")
     .option("--policy <file>", "a ladder of actions as YAML or JSON, in place of --on-timeout")
     .option("--verify-memory", "compare all memory on both hosts; lengthens the pause")
+    .option("--wire <way>", "auto (default: by measurement), relay, or direct from QEMU to QEMU")
+    .option(
+      "--multifd-channels <n>",
+      "direct: QEMU's multifd with so many connections (virsh: --parallel --parallel-connections)",
+    )
+    .option(
+      "--compression <method>",
+      "direct: zlib or zstd in multifd's channels, with a level: zstd:1 (virsh: --comp-methods)",
+    )
+    .option(
+      "--xbzrle-cache <size>",
+      "direct: QEMU's XBZRLE with such a cache, for example 64MiB (virsh: --comp-xbzrle-cache)",
+    )
     .option("--live", "virsh's: always so here")
     .option("--postcopy", "virsh's: hybrid, unless --technique says otherwise")
     .option("--postcopy-after-precopy", "virsh's: hybrid, post-copy after one round")
     .option("--auto-converge [percent]", "virsh's: slow the vCPUs down, up to this")
+    .option("--parallel", "virsh's: multifd, 2 channels unless --parallel-connections says more")
+    .option("--parallel-connections <n>", "virsh's: multifd's channels")
+    .option("--compressed", "virsh's: XBZRLE, unless --comp-methods says otherwise")
+    .option("--comp-methods <methods>", "virsh's: xbzrle, zlib or zstd")
+    .option("--comp-zlib-level <n>", "virsh's: zlib's level")
+    .option("--comp-zstd-level <n>", "virsh's: zstd's level")
+    .option("--comp-xbzrle-cache <size>", "virsh's, with a unit here: for example 64MiB")
     .option("--timeout-suspend", "virsh's: at the timeout pause, however long it takes")
     .option("--timeout-postcopy", "virsh's: at the timeout change to post-copy");
 

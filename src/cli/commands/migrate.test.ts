@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parse as parseYaml } from "yaml";
 
 import { FakeAgent, until, type Handlers } from "../../../test/fakes/agent.ts";
-import { migrationOf, progressOf, reportOf, vm } from "../../../test/fakes/fixtures.ts";
+import { migrationOf, progressOf, reportOf, vm, pageWith } from "../../../test/fakes/fixtures.ts";
 import { FakeTerminal } from "../../../test/fakes/terminal.ts";
 import type { MigrationView } from "../../api/migration.ts";
 import type { Report } from "../../api/report.ts";
@@ -14,7 +14,7 @@ const ending = (end: Partial<MigrationView>, report: Partial<Report> = {}): Hand
   vms: () => [vm()],
   migrate: () => migrationOf(),
   migration: () => migrationOf(end),
-  migrations: () => [migrationOf(end)],
+  migrations: () => pageWith(migrationOf(end)),
   report: () => reportOf(report),
 });
 
@@ -23,6 +23,7 @@ const done = { phase: "done", outcome: "done" } as const;
 test.each<[string, Partial<MigrationView>, Partial<Report>, number]>([
   ["done", done, {}, 0],
   ["failed", { phase: "aborted", outcome: "failed", reason: "The link broke." }, {}, 1],
+  ["lost", { phase: "aborted", outcome: "failed", code: "VM_LOST" }, {}, 7],
   ["blocked", { phase: "aborted", outcome: "failed", code: "CHECK_FAILED" }, {}, 3],
   ["cancelled", { phase: "aborted", outcome: "cancelled" }, {}, 4],
   ["timed out", { phase: "aborted", outcome: "timed-out" }, {}, 5],
@@ -63,6 +64,25 @@ test("with -o yaml stdout is the same report", async () => {
   const terminal = new FakeTerminal();
   await terminal.run("report", "m-1", "-o", "yaml", "--socket", agent.socketPath);
   expect(parseYaml(terminal.stdout)).toEqual(reportOf());
+});
+
+test("a VM that runs nowhere any more is not said to be at the source", async () => {
+  const lost = { phase: "aborted", outcome: "failed", code: "VM_LOST", reason: "Both QEMUs ended." } as const;
+  await using agent = await FakeAgent.start(ending(lost));
+  const terminal = new FakeTerminal();
+  await terminal.run("migrate", "db-1", "--to", "b", "--socket", agent.socketPath);
+  expect(terminal.stdout).toContain(
+    "db-1 was not migrated, and it runs nowhere any more. Both QEMUs ended.\n→",
+  );
+  expect(terminal.stdout).not.toContain("still on a");
+});
+
+test("recover that takes a VM back has done what was asked", async () => {
+  const back = { phase: "aborted", outcome: "failed", code: "TAKEN_BACK", reason: "Taken back." } as const;
+  await using agent = await FakeAgent.start({ ...ending(back), recover: () => migrationOf() });
+  const terminal = new FakeTerminal();
+  expect(await terminal.run("recover", "db-1", "--socket", agent.socketPath)).toBe(0);
+  expect(terminal.stdout).toContain("still on a. Taken back.");
 });
 
 test("the end of a migration in words", async () => {
@@ -174,7 +194,7 @@ describe("Ctrl-C during migrate", () => {
 
 test("Ctrl-C during watch only stops watching", async () => {
   await using agent = await FakeAgent.start({
-    migrations: () => [migrationOf()],
+    migrations: () => pageWith(migrationOf()),
     migration: () => migrationOf(),
   });
   const terminal = new FakeTerminal();
@@ -187,7 +207,7 @@ test("Ctrl-C during watch only stops watching", async () => {
 
 test("cancel waits for the end; cancelled is what was asked for", async () => {
   await using agent = await FakeAgent.start({
-    migrations: () => [migrationOf()],
+    migrations: () => pageWith(migrationOf()),
     cancel: () => migrationOf({ phase: "cancelling" }),
     migration: () => migrationOf({ phase: "aborted", outcome: "cancelled" }),
   });
@@ -198,7 +218,7 @@ test("cancel waits for the end; cancelled is what was asked for", async () => {
 
 test("a cancel that ends elsewhere than cancelled is not a success", async () => {
   await using agent = await FakeAgent.start({
-    migrations: () => [migrationOf()],
+    migrations: () => pageWith(migrationOf()),
     cancel: () => migrationOf({ phase: "cancelling" }),
     migration: () => migrationOf(done),
   });

@@ -1,6 +1,7 @@
-/** godwit recover: continues a post-copy migration whose connection broke, and follows it. */
+/** godwit recover: what a person can do about a migration that waits for one; follows it to its end. */
 import type { Command } from "commander";
 
+import { ExitCode } from "../../std/errors.ts";
 import type { Cli } from "../context.ts";
 import { verb, withCommon, type CommonFlags } from "../options.ts";
 
@@ -13,5 +14,8 @@ export const recoverCommand = (cli: Cli): Command =>
       const { showEnd } = await import("../result.ts");
       const { client, view } = await findMigration(connect(cli, flags), idOrVm);
       const begin = () => client.recover({ params: { id: view.id } });
-      await showEnd(cli, client, await followToEnd(cli, client, begin, "leave"), flags.output);
+      const end = await followToEnd(cli, client, begin, "leave");
+      await showEnd(cli, client, end, flags.output);
+      // The migration has failed; what was asked for here has not.
+      if (end?.code === "TAKEN_BACK") cli.exitCode = ExitCode.done;
     });

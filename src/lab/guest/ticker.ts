@@ -1,7 +1,7 @@
 /**
- * The smallest guest that can prove its memory: no kernel, no disk, about eighty bytes of 32-bit code that QEMU loads
+ * The smallest guest that can prove its memory: no kernel, no disk, about ninety bytes of 32-bit code that QEMU loads
  * as a multiboot image. For ever, it walks its pages upwards, in each writes the page's own number and adds 1 to a
- * counter, and says one letter on the serial port per pass. At any instant, then, walking up, each page's counter equals
+ * counter, flushes its TLB and says one letter on the serial port per pass. At any instant, then, walking up, each page's counter equals
  * the one before or is one less, and that step happens at most once: it marks where the walk stands. A lost, old or
  * swapped page breaks one of the two rules.
  */
@@ -27,6 +27,9 @@ const PAGES = 512;
 /** Rounds of an empty loop after each page. 512 pages then take about 25 ms under TCG: a dirty set of 2 MiB at most. */
 const DELAY_ROUNDS = 7_000;
 
+/** CR0's WP bit: without paging it means nothing. */
+const WRITE_PROTECT = 1 << 16;
+
 const u32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 
 /** Multiboot 0.6.96, section 3.1: with flag 16 the header itself says where a flat image goes, so no ELF is needed. */
@@ -51,6 +54,10 @@ export function tickerImage(pages = PAGES, delayRounds = DELAY_ROUNDS): Uint8Arr
   emit(0xfa); //                             cli
   emit(0xb3, 0x61); //                       mov  bl, 'a'
   label("pass");
+  // A changed WP bit flushes the TLB, as any system's changes of address space do: docs/decisions/0004.
+  emit(0x0f, 0x20, 0xc0); //                 mov  eax, cr0
+  emit(0x35, ...u32(WRITE_PROTECT)); //      xor  eax, WP
+  emit(0x0f, 0x22, 0xc0); //                 mov  cr0, eax
   emit(0xbf, ...u32(FIRST_PAGE)); //         mov  edi, FIRST_PAGE
   emit(0x31, 0xc9); //                       xor  ecx, ecx
   label("page");

@@ -1,7 +1,7 @@
 /** Runs the small programs of this folder in a guest's client's place and gives what they print. */
-import { join } from "node:path";
 import { z } from "zod";
 
+import { programPath } from "../../std/program-path.ts";
 import { guestPorts } from "../guest/workloads.ts";
 import { inside, run } from "../run.ts";
 import type { LabGuest } from "../state.ts";
@@ -12,10 +12,15 @@ const VERIFY_TIMEOUT_MS = 120_000;
 /** A program gets as long as its own deadline, and this to start and end. */
 const START_MS = 10_000;
 
-function program(guest: LabGuest, file: string, args: readonly string[], timeoutMs: number): Promise<string> {
+function program(
+  guest: LabGuest,
+  file: `./${string}.ts`,
+  args: readonly string[],
+  timeoutMs: number,
+): Promise<string> {
   const [command, rest] = inside(guest.client.netns, [
     process.execPath,
-    join(import.meta.dirname, file),
+    programPath(import.meta.url, file),
     ...args,
   ]);
   const attempts = guest.reachableAt.length;
@@ -28,7 +33,7 @@ const port = (guest: LabGuest, service: keyof typeof guestPorts): string =>
 /** @returns whether the guest's echo answered before the deadline. */
 export async function waitForEcho(guest: LabGuest, deadlineMs: number): Promise<boolean> {
   const args = [String(deadlineMs), port(guest, "echo"), ...guest.reachableAt];
-  return program(guest, "wait-echo.ts", args, deadlineMs).then(
+  return program(guest, "./wait-echo.ts", args, deadlineMs).then(
     () => true,
     () => false,
   );
@@ -40,7 +45,7 @@ export type ReadBack = z.infer<typeof readBack>;
 /** Asks the guest's Redis for every write it acknowledged. */
 export async function readWritesBack(guest: LabGuest, log: string): Promise<ReadBack> {
   const args = [log, String(READ_BACK_TIMEOUT_MS), port(guest, "redis"), ...guest.reachableAt];
-  return readBack.parse(JSON.parse(await program(guest, "redis-check.ts", args, READ_BACK_TIMEOUT_MS)));
+  return readBack.parse(JSON.parse(await program(guest, "./redis-check.ts", args, READ_BACK_TIMEOUT_MS)));
 }
 
 const verified = z.object({
@@ -54,5 +59,5 @@ export type Verified = z.infer<typeof verified>;
 /** Asks the guest's memory writer to compare every page with what it wrote there. */
 export async function verifyWriter(guest: LabGuest): Promise<Verified> {
   const args = ["verify", String(VERIFY_TIMEOUT_MS), port(guest, "writer"), ...guest.reachableAt];
-  return verified.parse(JSON.parse(await program(guest, "ask-line.ts", args, VERIFY_TIMEOUT_MS)));
+  return verified.parse(JSON.parse(await program(guest, "./ask-line.ts", args, VERIFY_TIMEOUT_MS)));
 }

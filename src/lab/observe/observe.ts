@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
+import type { ClientLatency } from "../../api/latency.ts";
 import type { Correctness, Observation } from "../../api/report.ts";
 import { CodedError, toCodedError } from "../../std/errors.ts";
 import { type LabGuest, type LabState, guestOf } from "../state.ts";
@@ -25,6 +26,7 @@ import {
   ticksGoneBack,
   without,
 } from "./figures.ts";
+import { latencyStrip } from "./latency.ts";
 import { logFiles } from "./processes.ts";
 import { observedBefore, rememberObserved } from "./observed.ts";
 import { type Record3, msAfter, newestNs, readRecords } from "./records.ts";
@@ -39,6 +41,10 @@ const LOG_GRACE_MS = 1000;
 const POLL_MS = 50;
 /** A prober this late was not measuring. */
 const STALL_NOTE_MS = 5;
+/** Of a migration's strip: a pause at its very end is to be seen as one. */
+const STRIP_TAIL_MS = 1000;
+/** An answer is in the log by then; before, its absence says nothing. */
+const LOG_LAG_MS = 200;
 
 export interface ObservedWindow {
   /** CLOCK_MONOTONIC of this machine: migration accepted, and no state needed from the source any more. */
@@ -71,9 +77,29 @@ export async function observe(lab: LabState, vm: string, window: ObservedWindow)
       delay_ms: lab.link.delayMs,
       note: lab.link.note,
     },
+    ...(logs.answers.length === 0
+      ? {}
+      : {
+          client_latency: latencyStrip(
+            logs.answers,
+            { fromMs: 0, toMs: Math.min(logs.settledMs + STRIP_TAIL_MS, logs.window.toMs) },
+            observer.periodMs,
+          ),
+        }),
     correctness,
     notes: notesOf(logs, figures, lab.rootless),
   };
+}
+
+/** What a client has waited since a migration began, while it runs; undefined where nobody probes or nothing is known yet. */
+export function latencySoFar(lab: LabState, vm: string, t0Ns: bigint): ClientLatency | undefined {
+  const observer = lab.guests.find((guest) => guest.name === vm)?.observer;
+  if (observer === undefined || observer === null) return undefined;
+  const nowNs = process.hrtime.bigint();
+  const answers = readRecords(logFiles(observer.folder).probe, t0Ns, nowNs, t0Ns).map(asAnswer);
+  const newestMs = answers.at(-1)?.receivedMs ?? 0;
+  const toMs = Math.max(newestMs, msAfter(nowNs, t0Ns) - LOG_LAG_MS);
+  return answers.length === 0 ? undefined : latencyStrip(answers, { fromMs: 0, toMs }, observer.periodMs);
 }
 
 /** Waits for the end of the window, and a little for the logs to show it. */

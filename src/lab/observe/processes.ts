@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { CodedError } from "../../std/errors.ts";
+import { programPath } from "../../std/program-path.ts";
 import { ensurePrograms } from "../guest/programs.ts";
 import { guestPorts } from "../guest/workloads.ts";
 import { OBSERVE_FOLDER } from "../names.ts";
@@ -80,7 +81,7 @@ export async function startObserver(
       netns: guest.client.netns,
       command: [
         process.execPath,
-        join(import.meta.dirname, "redis-client.ts"),
+        programPath(import.meta.url, "./redis-client.ts"),
         logFiles(folder).writes,
         String(settings.writesPerSecond ?? WRITES_PER_SECOND),
         String(lab.rootless ? STALL_ROOTLESS_MS : STALL_MS),

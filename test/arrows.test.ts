@@ -14,10 +14,13 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   relay: ["stream", "page", "wire", "std"],
   qmp: ["std"],
   qemu: ["qmp", "api", "std"],
-  agent: ["migration", "qmp", "qemu", "api", "std"],
+  agent: ["migration", "qmp", "qemu", "relay", "api", "std"],
   lab: ["api", "qemu", "qmp", "agent/pki.ts", "std"],
   bench: ["lab", "api", "std"],
-  cli: ["api", "lab", "bench", "stream", "agent/main.ts", "agent/pki.ts", "std"],
+  doctor: ["agent", "qemu", "api", "std"],
+  cli: ["api", "lab", "bench", "doctor", "stream", "agent/main.ts", "agent/pki.ts", "std"],
+  "index.ts": ["api", "std"],
+  web: ["api", "std"],
 };
 
 const files = sourceFiles("src").filter((file) => !file.isTest);

@@ -13,7 +13,7 @@ export interface SourceFile {
 
 export const sourceFiles = (folder: string): readonly SourceFile[] =>
   readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.(ts|mjs)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(tsx?|mjs)$/.test(entry.name))
     .map((entry) => {
       const file = join(entry.parentPath, entry.name);
       return {
@@ -28,7 +28,7 @@ const resolved = (file: SourceFile, name: string): string => normalize(join(dirn
 
 /** Files named by relative path anywhere in a file: imports of every kind, and programs started by path. */
 export const mentions = (file: SourceFile): readonly string[] =>
-  [...file.text.matchAll(/["'`](\.{1,2}\/[^"'`\n]+\.(?:ts|mjs))["'`]/g)].flatMap(([, name]) =>
+  [...file.text.matchAll(/["'`](\.{1,2}\/[^"'`\n]+\.(?:tsx?|mjs))["'`]/g)].flatMap(([, name]) =>
     name === undefined ? [] : [resolved(file, name)],
   );
 

@@ -9,6 +9,10 @@ const LINES_MAX = 400;
 const ENTRY_POINTS = [
   "src/cli/main.ts",
   "src/api/schemas.ts",
+  // Started by the page; the bundler finds it in index.html.
+  "src/web/main.tsx",
+  // What programs import.
+  "src/index.ts",
   // Run inside the client's namespace.
   "src/lab/observe/ask-line.ts",
   "src/lab/observe/redis-check.ts",

@@ -7,6 +7,8 @@ import { connectQmp } from "../../src/qmp/client.ts";
 /** A monitor whose VM is paused. */
 export interface Monitor extends AsyncDisposable {
   readonly socketPath: string;
+  /** Stand still: nothing is read any more. */
+  freeze(): void;
   /** End the program behind the socket without a word. */
   lose(): Promise<void> | void;
 }
@@ -99,6 +101,18 @@ export function qmpContract(name: string, start: () => Promise<Monitor>): void {
         code: "QMP_REFUSED",
         details: { command: "migrate-pause" },
       });
+    });
+
+    it("says of the last command that it was never read, when the program behind it had not", async () => {
+      await qmp.execute("query-status", {});
+      monitor.freeze();
+      const answers = Promise.allSettled([qmp.execute("query-status", {}), qmp.execute("cont", {})]);
+      await monitor.lose();
+      expect(await answers).toMatchObject([
+        { reason: { code: "QMP_LOST", details: { command: "query-status", unread: false } } },
+        { reason: { code: "QMP_LOST", details: { command: "cont", unread: true } } },
+      ]);
+      await expect(qmp.execute("cont", {})).rejects.toMatchObject({ details: { unread: true } });
     });
 
     it("says QMP_LOST once the program behind it is gone", async () => {

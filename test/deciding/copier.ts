@@ -21,9 +21,8 @@ export interface Guest {
 const TICK_MS = 100;
 const STORY_MS_MAX = 45_000;
 
-/** QEMU's auto-converge: 20 % at first, 10 % more for each round the guest still writes too much. */
-const THROTTLE_INITIAL = 20;
-const THROTTLE_INCREMENT = 10;
+/** As the agent tells QEMU's auto-converge: a third of the ceiling at first, and for each round that still dirties too much. */
+const THROTTLE_STEPS = 3;
 
 /** Everything asked and answered, for property tests; `lines` is the story for people. */
 export interface Story {
@@ -100,7 +99,7 @@ export function tell(technique: Technique, settings: MigrateSettings, guest: Gue
     if (roundEnds) {
       dirtyRate = (written * 1000) / roundMs;
       if (throttleMax > 0 && trulyDirty * 2 > roundSent) {
-        throttle = Math.min(throttleMax, throttle === 0 ? THROTTLE_INITIAL : throttle + THROTTLE_INCREMENT);
+        throttle = Math.min(throttleMax, throttle + Math.ceil(throttleMax / THROTTLE_STEPS));
       }
       rounds.push({
         round: rounds.length + 1,

@@ -63,6 +63,9 @@ export const migrationOf = (parts: Partial<MigrationView> = {}): MigrationView =
     ...parts,
   });
 
+/** Everything on one page. */
+export const pageWith = <T>(...items: T[]) => ({ items, next: null });
+
 export const checked = (ok: boolean) =>
   checkReport.parse({
     vm: "db-1",

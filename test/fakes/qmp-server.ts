@@ -55,9 +55,17 @@ export class FakeQmpServer implements AsyncDisposable {
     const timestamp = { seconds: 1, microseconds: 2 };
     this.send(data === undefined ? { timestamp, event } : { timestamp, event, data });
   }
+  /** As a QEMU that was started without -S. */
+  started(): void {
+    this.#running = true;
+  }
   /** As when QEMU is killed. */
   drop(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+  /** As a QEMU that is stopped: what is sent stays in the socket's queue. */
+  freeze(): void {
+    for (const socket of this.#sockets) socket.pause();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -75,11 +83,12 @@ export class FakeQmpServer implements AsyncDisposable {
     if (greeting !== "") socket.write(greeting);
     let text = "";
     socket.on("data", (chunk) => {
-      text += chunk.toString();
-      for (let end = text.indexOf("\n"); end !== -1; end = text.indexOf("\n")) {
-        this.#command(socket, JSON.parse(text.slice(0, end)) as Json);
-        text = text.slice(end + 1);
-      }
+      const lines = (text + chunk.toString()).split("\n");
+      // As QEMU does: a command ends with its last brace, whatever follows.
+      text = lines.at(-1) ?? "";
+      if (isWhole(text)) text = "";
+      else lines.pop();
+      for (const line of lines) if (line.trim() !== "") this.#command(socket, JSON.parse(line) as Json);
     });
   }
 
@@ -122,5 +131,14 @@ export class FakeQmpServer implements AsyncDisposable {
       default:
         return { refuse: `The command ${command} has not been found`, qmpClass: "CommandNotFound" };
     }
+  }
+}
+
+function isWhole(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -1,10 +1,19 @@
 /** Both ends of a wire on one table: an encoder and a decoder that share nothing but the bytes carried between them. */
 import { createHash } from "node:crypto";
+import { crc32 as zlibCrc32 } from "node:zlib";
 
 import { PAGE_BYTES, type Kernels } from "../../src/page/types.ts";
 import type { Phase } from "../../src/wire/batch.ts";
 import { Decoder, DECODER_BYTES, type RestoredPages } from "../../src/wire/decode.ts";
 import { batchParts, Encoder, ENCODER_BYTES } from "../../src/wire/encode.ts";
+import {
+  encodeKeptHeader,
+  KEPT_HEADER_BYTES,
+  keptCheckBegun,
+  keptContentsAt,
+  PRINT_BYTES,
+  readKeptHeader,
+} from "../../src/wire/kept.ts";
 import { PageStore } from "../../src/wire/store.ts";
 import { slowKernels } from "./kernels.ts";
 
@@ -13,6 +22,8 @@ export const sha256 = (parts: readonly Uint8Array[]): Uint8Array => {
   for (const part of parts) hash.update(part);
   return hash.digest();
 };
+
+export const crc32 = (bytes: Uint8Array, before = 0): number => zlibCrc32(bytes, before);
 
 export const joined = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 
@@ -71,3 +82,23 @@ export const restoredPage = (end: ReceivingEnd, pages: RestoredPages, at: number
   const position = pages.positions[at] ?? 0;
   return end.kernels.bytes.slice(position, position + PAGE_BYTES);
 };
+
+type End = Pick<SendingEnd, "kernels" | "store">;
+
+/** The end's store as a file; its guests are gone then. */
+export function keptFile({ kernels, store }: End, id: bigint): Uint8Array {
+  const kept = store.keep(id);
+  const contents = kernels.bytes.slice(store.positionOf(0), store.positionOf(kept.used));
+  // Nobody looks at these prints.
+  const columns = [kept.flags, new Uint8Array(kept.used * PRINT_BYTES), contents];
+  const check = columns.reduce((sum, column) => crc32(column, sum), keptCheckBegun(kept, crc32));
+  return joined([encodeKeptHeader({ ...kept, check }), ...columns]);
+}
+
+/** An end that just began goes on with the store of this file. */
+export function goOnWith({ kernels, store }: End, file: Uint8Array): void {
+  const header = readKeptHeader(file, file.byteLength, store.slots);
+  if (typeof header === "string") throw new Error(header);
+  kernels.bytes.set(file.subarray(keptContentsAt(header.used)), store.positionOf(0));
+  store.restore({ ...header, flags: file.slice(KEPT_HEADER_BYTES, KEPT_HEADER_BYTES + header.used) });
+}

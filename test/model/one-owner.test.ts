@@ -36,6 +36,9 @@ interface World {
   void: boolean;
   answers: string[];
   ranAtTarget: boolean;
+  /** Run commands QEMU has not read yet: of the target's agent, and of the one before its restart. */
+  run: boolean;
+  runBefore: boolean;
   cancels: number;
   restarts: number;
   kills: number;
@@ -137,6 +140,9 @@ function explore(
                 { ...rest, sq: sq === "running" ? "running" : "paused" },
                 { type: "copy-ended", why: "" },
               );
+          // QEMU 7.2 may wait for ever for an end that is gone.
+          if (world.kills > 0 && tq === "gone" && sq === "fetching")
+            yield toSource(rest, { type: "unwind-failed", why: "" });
           break;
         case "resume-guest":
           if (sq === "gone") yield rest;
@@ -199,9 +205,20 @@ function explore(
       if (todo === "kill-qemu") yield { ...rest, tq: "gone" };
       if (todo === "run-guest") {
         const sent = toTarget(rest, { type: "run-sent" });
-        yield tq === "loaded"
-          ? toTarget({ ...sent, tq: "running", ranAtTarget: true }, { type: "guest-running" })
-          : sent;
+        yield tq === "gone" ? toTarget(sent, { type: "run-refused", why: "" }) : { ...sent, run: true };
+      }
+    }
+    // ---- the target's QEMU reads a run command, and obeys or refuses it
+    for (const which of ["run", "runBefore"] as const) {
+      if (!world[which] || tq === "none" || tq === "waiting") continue;
+      const read = { ...world, [which]: false };
+      if (tq !== "loaded") yield read;
+      else {
+        yield toTarget({ ...read, tq: "running", ranAtTarget: true }, { type: "guest-running" });
+        if (world.kills === limits.kills) continue;
+        const refused = { ...read, kills: world.kills + 1 };
+        // Nobody hears what the agent before was answered.
+        yield which === "run" ? toTarget(refused, { type: "run-refused", why: "" }) : refused;
       }
     }
     if (tq === "loaded" && !world.tSeen) yield toTarget({ ...world, tSeen: true }, { type: "loaded" });
@@ -251,8 +268,10 @@ function explore(
     if (world.kills < limits.kills) {
       const killed = { ...world, kills: world.kills + 1 };
       if (sq !== "gone") yield toSource({ ...killed, sq: "gone" }, { type: "source-lost", why: "" });
-      if (tq !== "gone" && tq !== "none")
-        yield toTarget({ ...killed, tq: "gone" }, { type: "qemu-lost", why: "" });
+      if (tq !== "gone" && tq !== "none") {
+        const left = { ...killed, tq: "gone" as const, run: false, runBefore: false };
+        yield toTarget(left, world.run ? { type: "run-refused", why: "" } : { type: "qemu-lost", why: "" });
+      }
     }
     if (world.restarts < limits.restarts) {
       const again = { ...world, restarts: world.restarts + 1 };
@@ -272,10 +291,16 @@ function explore(
           ? { qemu: "gone" }
           : { qemu: "alive", guestRuns: sq === "running" || sq === "copying", copy };
       yield toSource({ ...again, todoS: [], answers: [] }, { type: "restarted", found });
-      const forgotten: Target =
-        world.t.phase === "accepted" ? { phase: "accepted", runSent: false } : world.t;
+      const forgotten: Target = world.t.phase === "accepted" ? { phase: "accepted", sent: "none" } : world.t;
       yield toTarget(
-        { ...again, t: forgotten, todoT: [], tSeen: tq === "loaded" },
+        {
+          ...again,
+          t: forgotten,
+          todoT: [],
+          tSeen: tq === "loaded",
+          run: false,
+          runBefore: world.run || world.runBefore,
+        },
         { type: "restarted", found: tq === "none" ? "gone" : tq },
       );
     }
@@ -293,6 +318,8 @@ function explore(
     void: false,
     answers: [],
     ranAtTarget: false,
+    run: false,
+    runBefore: false,
     cancels: 0,
     restarts: 0,
     kills: 0,

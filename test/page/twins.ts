@@ -129,7 +129,7 @@ function accumulate(bytes: Uint8Array, seed: number): readonly [bigint, bigint] 
   return [fold([0, 1, 2, 3, 4, 5, 6, 7], PRIME_1), fold([6, 7, 4, 5, 2, 3, 0, 1], PRIME_3)];
 }
 
-export const hash = (page: Uint8Array): bigint => accumulate(page, 0)[0];
+export const sums = (page: Uint8Array): readonly [bigint, bigint] => accumulate(page, 0);
 
 export function digest(pages: readonly Uint8Array[]): readonly [bigint, bigint] {
   let one = PRIME_1;

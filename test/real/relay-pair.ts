@@ -37,6 +37,8 @@ export interface PairOptions {
   readonly pki?: string;
   /** Between the relays: told the target's port, answers with the one to dial. */
   readonly between?: (port: number) => Promise<number>;
+  /** Between the source's QEMU and its relay: told the relay's socket, answers with the one QEMU is to use. */
+  readonly tap?: (socket: string) => Promise<string>;
 }
 
 export interface Pair {
@@ -113,7 +115,8 @@ export async function startPair(options: PairOptions): Promise<Pair> {
         "max-bandwidth": options.maxBandwidth ?? 2 ** 33,
       });
       await target.qmp.execute("migrate-incoming", { uri: `unix:${join(dir, "target-in.sock")}` });
-      await source.qmp.execute("migrate", { uri: `unix:${join(dir, "source-out.sock")}` });
+      const socket = join(dir, "source-out.sock");
+      await source.qmp.execute("migrate", { uri: `unix:${(await options.tap?.(socket)) ?? socket}` });
     },
     kill: async () => {
       for (const each of [sourceRelay, targetRelay, source, target]) await each.kill();

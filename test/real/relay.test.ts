@@ -23,8 +23,9 @@ const RAM_BYTES = 64 * 2 ** 20;
 /** Slow enough that a copy is still under way when the test acts. */
 const SLOW_BYTES_PER_SECOND = 20_000;
 
-/** The ticker dirties memory faster than this. */
-const SEVERAL_ROUNDS = 4_000_000;
+/** Of QEMU's own limit, in a pre-copy that post-copy is to end: its first round lasts 40 s, or 5 s. */
+const HARDLY_COPYING = 50_000;
+const COPYING_BYTES_PER_SECOND = 400_000;
 
 let dir: string;
 let pairs: Pair[] = [];
@@ -118,11 +119,10 @@ describe("post-copy through relays", () => {
   ])("delivers each page once, switched %s, and the guest finds its memory", async (_when, copiedBytes) => {
     const pair = await ticking({
       capabilities: ["postcopy-ram"],
-      ...(copiedBytes > 0 ? { maxBandwidth: SEVERAL_ROUNDS } : {}),
+      maxBandwidth: copiedBytes > 0 ? COPYING_BYTES_PER_SECOND : HARDLY_COPYING,
     });
     const { source, target } = pair;
     await source.qmp.execute("migrate-set-parameters", { "max-postcopy-bandwidth": 300_000 });
-    if (copiedBytes > 0) await source.qmp.execute("migrate-set-parameters", { "downtime-limit": 1 });
     await pair.migrate();
     if (copiedBytes > 0) {
       await until("copied", async () => (await pair.sourceRelay.status()).qemuBytesIn > copiedBytes);
@@ -131,7 +131,7 @@ describe("post-copy through relays", () => {
     await until("the package is loaded", async () => (await runState(target)) === "paused");
     const answered = (await pair.targetRelay.status()).qemuBytesIn;
     await target.qmp.execute("cont", {});
-    // Switched late, little is missing, and all of it may come unasked.
+    // Switched late, less is missing, and all of it may come unasked.
     if (copiedBytes === 0) {
       await until("asked for", async () => (await pair.targetRelay.status()).qemuBytesIn > answered);
     }
@@ -147,7 +147,7 @@ describe("post-copy through relays", () => {
   });
 
   it("pauses on both sides when a relay dies, and nothing is lost", async () => {
-    const pair = await ticking({ capabilities: ["postcopy-ram"], maxBandwidth: SEVERAL_ROUNDS });
+    const pair = await ticking({ capabilities: ["postcopy-ram"], maxBandwidth: HARDLY_COPYING });
     const { source, target } = pair;
     await source.qmp.execute("migrate-set-parameters", { "max-postcopy-bandwidth": 50_000 });
     await fetching(pair);
@@ -159,7 +159,8 @@ describe("post-copy through relays", () => {
 });
 
 describe("a fault before the hand-over", () => {
-  const slow = { relay: { bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND } } as const;
+  // Compressed, all that this small guest has may fit into what a relay holds, and there is nothing left to cancel.
+  const slow = { relay: { bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND, codec: "off" } } as const;
 
   it.each(["sourceRelay", "targetRelay"] as const)(
     "leaves the guest running when the %s is killed",
@@ -181,8 +182,9 @@ describe("a fault before the hand-over", () => {
     await until("failed", async () => (await statusOf(pair.source)) === "failed");
     expect(await runState(pair.source)).toBe("running");
     expect(await pair.targetRelay.exited).toMatchObject({ error: { code: "WIRE_DAMAGED" } });
+    // The target's word may be lost: a connection that is closed with bytes unread is reset.
     expect(await pair.sourceRelay.exited).toMatchObject({
-      error: { code: "PEER_REFUSED", message: expect.stringContaining("WIRE_DAMAGED") },
+      error: { code: expect.stringMatching(/^(PEER_REFUSED|LINK_LOST)$/) },
     });
   });
 

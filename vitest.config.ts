@@ -17,6 +17,8 @@ export default defineConfig({
             "test/transcripts/**/*.test.ts",
           ],
           testTimeout: 30_000,
+          // Those that wait for a deadline wait together.
+          maxConcurrency: 20,
         },
       },
       {

@@ -3,6 +3,7 @@
  * line per class. Processor time of this thread, the median of several runs. At the end: which codec level the relay would choose on some links, with this encoder's own speed as one core's.
  */
 import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
 
 import { PAGE_BYTES } from "../src/page/types.ts";
 import { openKernels } from "../src/relay/kernels.ts";
@@ -11,16 +12,10 @@ import { ByteQueue } from "../src/wire/byte-queue.ts";
 import { chooseLevelName, SAMPLES_NEEDED } from "../src/wire/choose.ts";
 import { PAGE_CLASSES, noPages, sumOf } from "../src/wire/counters.ts";
 import { Decoder, DECODER_BYTES } from "../src/wire/decode.ts";
-import { batchParts, Encoder, ENCODER_BYTES, type EncodedBatch } from "../src/wire/encode.ts";
-import {
-  encodeFrame,
-  FRAME_HEADER_BYTES,
-  pagesFrame,
-  plain,
-  tryReadFrame,
-  type Sha256,
-} from "../src/wire/frame.ts";
-import { encodeHello, Role, tryReadHello } from "../src/wire/hello.ts";
+import { batchParts, Encoder, ENCODER_BYTES } from "../src/wire/encode.ts";
+import { encodeFrame, FRAME_HEADER_BYTES, pagesFrame, type Frame, plain } from "../src/wire/frame.ts";
+import { FRAME_SLOT_BYTES, FrameReader } from "../src/wire/frame-reader.ts";
+import { encodeHello, Role, type Sha256, tryReadHello } from "../src/wire/hello.ts";
 import { FRAME_PAYLOAD_BYTES_MAX, STORE_SLOTS_DEFAULT, WINDOW_FRAMES } from "../src/wire/limits.ts";
 import { FrameOrder } from "../src/wire/order.ts";
 import { PageStore } from "../src/wire/store.ts";
@@ -71,8 +66,8 @@ const edit = (): void => {
 class Pair {
   readonly encoder: Encoder;
   readonly decoder: Decoder;
-  readonly #queue = new ByteQueue();
-  readonly #order = new FrameOrder();
+  readonly #reader = new FrameReader(crc32, () => new Uint8Array(FRAME_SLOT_BYTES));
+  readonly #order = new FrameOrder<Frame>();
   #number = 0;
   encodeMs = 0;
   frameMs = 0;
@@ -93,32 +88,34 @@ class Pair {
 
   /** The guest's pages once, as pages of one block; stage by stage, because a thread's time is known to the tick. */
   pass(block: number, phase: Phase): void {
-    const batches: EncodedBatch[] = [];
+    const batches: Uint8Array[] = [];
+    this.counters = noPages();
     this.encoder.begin(0, phase);
     const began = cpuMs();
     for (let page = 0; page < PAGES; page += 1) {
       this.encoder.add(page * PAGE_BYTES, block, page);
       if (!this.encoder.isFull) continue;
       const batch = this.encoder.take();
-      if (batch !== undefined) batches.push(batch);
+      if (batch === undefined) continue;
+      batches.push(Buffer.concat(batchParts(batch)));
+      this.counters = sumOf(this.counters, batch.counters);
     }
     const encoded = cpuMs();
-    const carried = batches.map((batch) => this.#carry(Buffer.concat(batchParts(batch))));
+    const carried = batches.map((batch) => this.#carry(batch));
     const framed = cpuMs();
     for (const bytes of carried) this.decoder.decode(bytes, 0, phase);
     this.decodeMs = cpuMs() - framed;
     this.frameMs = framed - encoded;
     this.encodeMs = encoded - began;
     this.wireBytes = carried.reduce((sum, bytes) => sum + FRAME_HEADER_BYTES + bytes.byteLength, 0);
-    this.counters = batches.reduce((sum, { counters }) => sumOf(sum, counters), noPages());
   }
 
   /** Into a frame, checked out of it, in order. */
   #carry(bytes: Uint8Array): Uint8Array {
     this.#number += 1;
-    for (const part of encodeFrame(pagesFrame(this.#number, plain(bytes)), sha256)) this.#queue.push(part);
-    const frame = tryReadFrame(this.#queue, sha256);
-    if (frame !== undefined) this.#order.put(frame);
+    for (const part of encodeFrame(pagesFrame(this.#number, plain(bytes)), crc32)) {
+      this.#reader.push(part, (frame) => this.#order.put(frame));
+    }
     return this.#order.take()?.payload ?? bytes;
   }
 }

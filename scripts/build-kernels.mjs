@@ -34,11 +34,10 @@ export async function compileKernels() {
       "--noAssert",
       "--runtime=stub",
       "--importMemory",
-      "--sharedMemory",
       "--initialMemory=1",
       `--maximumMemory=${MEMORY_PAGES_MAX}`,
       "--memoryBase=0",
-      "--enable=simd,bulk-memory,threads",
+      "--enable=simd,bulk-memory",
     ],
     {
       readFile,

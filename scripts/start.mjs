@@ -8,7 +8,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, lstatSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { constants as osConstants, tmpdir } from "node:os";
+import { constants as osConstants, homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -17,11 +17,14 @@ const MODULES = join(ROOT, "node_modules");
 const NODE_NEEDED = 24;
 const EXIT_USAGE = 2;
 
-/** A program that must be there, and the Debian package that has it. */
+/** A program that must be there, the Debian package that has it, and the verbs that need it if not all do. */
 const HOST_PROGRAMS = [
   ["qemu-system-x86_64", "qemu-system-x86"],
   ["qemu-img", "qemu-utils"],
   ["ip", "iproute2"],
+  ["promtool", "prometheus", ["test", "check"]],
+  // Tests of the dashboard look at it through a browser.
+  ["chromium", "chromium", ["test", "check"]],
 ];
 
 const say = (text) => process.stderr.write(`${text}\n`);
@@ -115,11 +118,32 @@ function onPath(program) {
   });
 }
 
-const missingHostPackages = () =>
-  HOST_PROGRAMS.filter(([program]) => !onPath(program)).map(([, debian]) => debian);
+const missingHostPackages = (verb) =>
+  HOST_PROGRAMS.filter(([program, , verbs = [verb]]) => verbs.includes(verb) && !onPath(program)).map(
+    ([, debian]) => debian,
+  );
 
-function ensureHostPackages() {
-  const missing = missingHostPackages();
+/** Packages of daemons of which only the programs are wanted. */
+const UNWANTED_DAEMONS = ["prometheus"];
+
+/** Runs apt so that none of them is left running or enabled: under systemd they are masked meanwhile. */
+function withoutDaemons(packages, install) {
+  const daemons = UNWANTED_DAEMONS.filter((name) => packages.includes(name));
+  const each = (command, argsOf) => {
+    if (!onPath(command)) return;
+    for (const name of daemons) spawnSync(command, argsOf(name), { stdio: "ignore" });
+  };
+  const systemd = existsSync("/run/systemd/system");
+  if (systemd) each("systemctl", (name) => ["mask", "--runtime", name]);
+  const done = install();
+  if (systemd) each("systemctl", (name) => ["unmask", "--runtime", name]);
+  else each("service", (name) => [name, "stop"]);
+  each("systemctl", (name) => ["disable", name]);
+  return done;
+}
+
+function ensureHostPackages(verb) {
+  const missing = missingHostPackages(verb);
   if (missing.length === 0) return;
   const install = ["install", "-y", "--no-install-recommends", ...missing];
   if (process.getuid?.() !== 0 || !onPath("apt-get")) {
@@ -132,10 +156,12 @@ function ensureHostPackages() {
   say(`Installing host packages (once): ${missing.join(", ")} …`);
   const apt = (...args) => quietly("apt-get", ["-q", ...args], { DEBIAN_FRONTEND: "noninteractive" });
   // The package lists may be there and fresh; if not, fetch them and try again.
-  if (apt(...install) !== 0 && (apt("update") !== 0 || apt(...install) !== 0)) {
-    leave("apt-get failed; its own words are above.", 1);
-  }
-  const still = missingHostPackages();
+  const installed = withoutDaemons(
+    missing,
+    () => apt(...install) === 0 || (apt("update") === 0 && apt(...install) === 0),
+  );
+  if (!installed) leave("apt-get failed; its own words are above.", 1);
+  const still = missingHostPackages(verb);
   if (still.length > 0) leave(`Installed, but not found on the PATH: ${still.join(", ")}.`, 1);
 }
 
@@ -183,8 +209,21 @@ function become(node, args) {
   });
 }
 
+/** The dashboard, bundled anew: it takes two seconds, and an old one would mislead. */
+function ensureWeb(node) {
+  const status = quietly(node, [join(ROOT, "scripts", "build-web.ts")]);
+  if (status !== 0) leave("The dashboard could not be built; the words above say why.", 1);
+}
+
+function demo(node, args) {
+  if (args.includes("--web")) ensureWeb(node);
+  keepCompiled();
+  return become(node, [MAIN, "demo", ...args]);
+}
+
 /** vitest, then one line for whoever reads only the last one. */
 async function test(node, args) {
+  ensureWeb(node);
   const folder = mkdtempSync(join(tmpdir(), "godwit-test-"));
   const result = join(folder, "result.json");
   try {
@@ -225,6 +264,7 @@ async function check(node) {
   /** @type {readonly [string, readonly string[]][]} */
   const tools = [
     ["tsc", ["-p", ROOT]],
+    ["tsc", ["-p", join(ROOT, "src", "web")]],
     ["oxlint", ["--type-aware", "--config", join(ROOT, ".oxlintrc.json"), "src", "test"]],
     ["oxfmt", ["--check", "."]],
   ];
@@ -243,11 +283,17 @@ async function check(node) {
 
 const MAIN = join(ROOT, "src", "cli", "main.ts");
 const verbs = {
-  demo: { vms: true, run: (node, args) => become(node, [MAIN, "demo", ...args]) },
+  demo: { vms: true, run: demo },
   test: { vms: true, run: test },
   check: { vms: true, run: check },
-  godwit: { vms: false, run: (node, args) => become(node, [MAIN, ...args]) },
+  godwit: { vms: false, run: (node, args) => (keepCompiled(), become(node, [MAIN, ...args])) },
 };
+
+/** What V8 compiled is kept, as by bin/godwit: relays start sooner. */
+function keepCompiled() {
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  process.env.NODE_COMPILE_CACHE ||= join(cache, "godwit", "compiled");
+}
 
 const [verb = "", ...args] = process.argv.slice(2);
 if (!Object.prototype.hasOwnProperty.call(verbs, verb)) {
@@ -255,5 +301,5 @@ if (!Object.prototype.hasOwnProperty.call(verbs, verb)) {
 }
 ensurePackages();
 const node = findNode();
-if (verbs[verb].vms) ensureHostPackages();
+if (verbs[verb].vms) ensureHostPackages(verb);
 process.exitCode = await verbs[verb].run(node, args);

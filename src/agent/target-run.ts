@@ -21,6 +21,7 @@ import { PLAIN } from "./qemu-migration.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import { targetMigrationView } from "./views.ts";
 import type { Vms } from "./vms.ts";
+import { Wakes } from "./wakes.ts";
 import { QemuWatch } from "./watch-qemu.ts";
 
 export interface TargetDeps {
@@ -60,7 +61,7 @@ export class TargetRun {
   #running: Promise<void> = Promise.resolve();
   #blocktimeMs: number | null = null;
   #cpuSeconds: number | null = null;
-  readonly #waiters = new Set<() => void>();
+  readonly #wakes = new Wakes();
 
   constructor(deps: TargetDeps, record: TargetRecord) {
     this.#deps = { ...deps, log: deps.log.child({ migration: record.id, vm: record.vm }) };
@@ -143,7 +144,7 @@ export class TargetRun {
   async handOver(): Promise<TargetView> {
     this.dispatch({ type: "hand-over" });
     const settled = new Set<Target["phase"]>(["running", "done", "void", "lost"]);
-    await this.#until(() => settled.has(this.#record.state.phase), HAND_OVER_WAIT_MS);
+    await this.#wakes.until(() => settled.has(this.#record.state.phase), HAND_OVER_WAIT_MS);
     return this.view();
   }
 
@@ -153,7 +154,7 @@ export class TargetRun {
   }
 
   async digest(): Promise<string> {
-    await this.#until(() => this.#record.state.phase !== "receiving", HAND_OVER_WAIT_MS);
+    await this.#wakes.until(() => this.#record.state.phase !== "receiving", HAND_OVER_WAIT_MS);
     if (this.#record.state.phase !== "loaded" || this.#qemu === undefined) {
       throw new CodedError("TOO_LATE", { migration: this.id, phase: this.#record.state.phase });
     }
@@ -170,7 +171,7 @@ export class TargetRun {
     if (!this.#fetchBroken) {
       // The source lost its end; ours may not have noticed.
       await qemu.qmp.execute("migrate-pause", {}, { outOfBand: true }).catch(() => {});
-      await this.#until(() => this.#fetchBroken, BREAK_WAIT_MS);
+      await this.#wakes.until(() => this.#fetchBroken, BREAK_WAIT_MS);
     }
     return this.#way.listenAgain(qemu);
   }
@@ -183,6 +184,7 @@ export class TargetRun {
 
   /** The connection to the source is lost: the guest stalls at the first page that is missing. */
   async waitsForPages(): Promise<boolean> {
+    if (this.#fetchBroken) return true;
     const info = await this.#qemu?.qmp.execute("query-migrate", {}).catch(() => undefined);
     return info === undefined || info.status === "postcopy-paused";
   }
@@ -242,7 +244,7 @@ export class TargetRun {
     faultPoint(`target:${state.phase}`);
     if (put !== undefined) vms.applied(put);
     hub.publish({ type: "migration", migration: targetMigrationView(this.#record, config.name) });
-    for (const wake of this.#waiters) wake();
+    this.#wakes.wake();
   }
 
   async #perform(effect: TargetEffect): Promise<void> {
@@ -266,7 +268,7 @@ export class TargetRun {
   }
 
   async #waitLetGo(): Promise<void> {
-    await this.#until(() => !this.#fetching, LET_GO_WAIT_MS);
+    await this.#wakes.until(() => !this.#fetching, LET_GO_WAIT_MS);
     if (this.#completed) await this.#poll(() => this.#connectionClosed(), LET_GO_WAIT_MS);
   }
 
@@ -315,7 +317,7 @@ export class TargetRun {
       // Whether a dead QEMU has run the guest is known from what became of the run command.
       await this.#running;
       this.#fetching = false;
-      for (const wake of this.#waiters) wake();
+      this.#wakes.wake();
       this.dispatch({ type: "qemu-lost", why });
     });
     this.#watch = new QemuWatch(qemu.qmp, {
@@ -330,7 +332,7 @@ export class TargetRun {
         // A broken fetch may hang QEMU's main loop, so its state is known from events alone (decision 0002).
         this.#fetchBroken = status === "postcopy-paused";
         this.#fetching = status === "postcopy-active";
-        for (const wake of this.#waiters) wake();
+        this.#wakes.wake();
         if (status === "completed") void this.#onCompleted(qemu);
         if (status === "postcopy-active") void this.#awaitDeviceState(qemu);
       },
@@ -381,21 +383,5 @@ export class TargetRun {
       // QEMU is gone, and says so itself.
     }
     return false;
-  }
-
-  #until(done: () => boolean, patienceMs: number): Promise<void> {
-    if (done()) return Promise.resolve();
-    return new Promise((resolve) => {
-      const finish = (): void => {
-        clearTimeout(timer);
-        this.#waiters.delete(look);
-        resolve();
-      };
-      const look = (): void => {
-        if (done()) finish();
-      };
-      const timer = setTimeout(finish, patienceMs);
-      this.#waiters.add(look);
-    });
   }
 }

@@ -201,6 +201,7 @@ const hello = {
   batchPages: 256,
   storeSlots: SLOTS,
   store: { id: 0n, operations: 0n },
+  boot: 0n,
   session: new Uint8Array(16),
 };
 const queue = new ByteQueue();

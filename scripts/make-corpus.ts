@@ -188,6 +188,7 @@ const hello = {
   batchPages: BATCH_PAGES_MAX,
   storeSlots: 256,
   store: { id: 1n, operations: 2n },
+  boot: 3n,
   session: new Uint8Array(16).fill(3),
 } as const;
 put("hello", "hello", encodeHello(hello, sha256));

@@ -67,6 +67,21 @@ export const agentConfig = z.strictObject({
       }),
     ])
     .prefault({}),
+  /**
+   * What relays may begin with when they kept nothing: the contents of the kernel and the initial file system that a guest
+   * was started from, which both hosts have. Up to 72 MiB each. `false`: none is made or used.
+   */
+  bootStores: z
+    .union([
+      z.literal(false),
+      z.strictObject({
+        /** Left out: `boot` in the state folder. Made if it is not there; nobody else's. */
+        dir: z.string().startsWith("/").optional(),
+        /** Of so many pairs of files the last used are kept. */
+        count: z.int().min(1).max(64).default(4),
+      }),
+    ])
+    .prefault({}),
   qemu: z.string().default("qemu-system-x86_64"),
   forwardAddress: z.string().default("127.0.0.1"),
 });

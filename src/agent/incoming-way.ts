@@ -9,11 +9,12 @@ import type { QemuProcess } from "../qemu/types.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import type { RelayHandle } from "../relay/start.ts";
 import type { AgentConfig } from "./config.ts";
-import { keptStoreFile } from "./kept-stores.ts";
 import type { Log } from "./log.ts";
 import { PLAIN, planOf, prepareIncoming, tcpUri, unixUri } from "./qemu-migration.ts";
 import { RelaySide } from "./relay-side.ts";
 import type { MigrationRecord } from "./store.ts";
+import { storeFiles } from "./store-files.ts";
+import type { Vms } from "./vms.ts";
 
 /** How long a relay may take to hand over what the source's QEMU still waits for. */
 const LAST_ANSWERS_MS = 10_000;
@@ -29,18 +30,24 @@ export class IncomingWay {
   readonly relay: RelaySide;
   readonly #config: AgentConfig;
   readonly #log: Log;
+  readonly #vms: Pick<Vms, "record">;
   readonly #record: MigrationRecord;
   #plan: WirePlan;
   #begun: Promise<number> | undefined;
   #ending = false;
 
   constructor(
-    { config, log }: { readonly config: AgentConfig; readonly log: Log },
+    {
+      config,
+      log,
+      vms,
+    }: { readonly config: AgentConfig; readonly log: Log; readonly vms: Pick<Vms, "record"> },
     record: MigrationRecord,
     journal: (handles: readonly RelayHandle[]) => void,
   ) {
     this.#config = config;
     this.#log = log;
+    this.#vms = vms;
     this.#record = record;
     this.#plan = planOf(record);
     this.relay = new RelaySide({
@@ -132,10 +139,11 @@ export class IncomingWay {
     const plan = this.#plan;
     const { portMin, portMax } = this.#config.migration;
     const encode = plan.path === "relay" && plan.encode;
-    const storeFile =
-      recovery || !encode
-        ? undefined
-        : keptStoreFile(this.#config, peer, (why) => this.#log.warn({ peer, why }, "no page store is kept"));
+    const machine = this.#vms.record(this.#record.vm)?.machine;
+    const begins =
+      recovery || !encode || machine === undefined
+        ? {}
+        : await storeFiles({ config: this.#config, log: this.#log, peer, machine });
     const relay = await this.relay.start((qemuSocket) => ({
       side: "target",
       id,
@@ -146,7 +154,7 @@ export class IncomingWay {
       bandwidthBytesPerSecond: null,
       codec: "auto",
       encode,
-      ...(storeFile === undefined ? {} : { storeFile }),
+      ...begins,
       recovery,
       listen: { address: this.#address(), portMin, portMax },
     }));

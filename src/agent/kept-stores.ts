@@ -5,17 +5,17 @@
  * They hold guest memory. So by default they lie beside the agent's socket, in /run, which is memory and no disk; and a
  * folder that others may look into is not used.
  */
-import { lstatSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import type { AgentConfig } from "./config.ts";
+import { ownFolder } from "./own-folder.ts";
 
 const FOLDER = "stores";
 const SUFFIX = ".store";
 const UNFINISHED = ".new";
 /** Writing one takes a fraction of a second. */
 const UNFINISHED_MS_MAX = 60_000;
-const OTHERS = 0o077;
 
 export const keptStoresDir = ({ keptStores, socket }: AgentConfig): string | undefined =>
   keptStores === false ? undefined : (keptStores.dir ?? join(dirname(socket), FOLDER));
@@ -32,12 +32,7 @@ export function keptStoreFile(
   const dir = keptStoresDir(config);
   if (dir === undefined || config.keptStores === false) return undefined;
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-    const { mode, uid } = lstatSync(dir);
-    if ((mode & OTHERS) !== 0 || uid !== process.getuid?.()) {
-      failed(`${dir} must belong to the agent's user alone (mode 0700)`);
-      return undefined;
-    }
+    ownFolder(dir);
     const file = `${peer}${SUFFIX}`;
     tidy(dir, file, config.keptStores.count);
     return join(dir, file);

@@ -8,9 +8,11 @@ import type { QemuProcess } from "../qemu/types.ts";
 import { keptPrints } from "../relay/kept-prints.ts";
 import type { RelayTarget } from "../relay/config.ts";
 import { mayFetch } from "../qemu/check.ts";
+import { madeBootStore } from "./boot-stores.ts";
 import { keptStoreFile } from "./kept-stores.ts";
 import { planOf, tcpUri, unixUri } from "./qemu-migration.ts";
 import type { Run } from "./source-ports.ts";
+import { storeFiles } from "./store-files.ts";
 import { lastMeasured, type MeasuredLink, measureLink, sampleContent } from "./wire-measure.ts";
 
 export const outgoingUri = (run: Run): string => {
@@ -18,10 +20,13 @@ export const outgoingUri = (run: Run): string => {
   return planOf(run.record).path === "relay" ? unixUri(run.relay.qemuSocket) : tcpUri(address, port);
 };
 
-/** What the relays towards this peer would find in their page store, by its prints. */
-function knownTo({ deps: { config }, record: { peer } }: Run): ReadonlySet<bigint> {
-  const file = keptStoreFile(config, peer, () => {});
-  return file === undefined ? new Set() : keptPrints(file);
+/** What the relays towards this peer would find in their page store, by its prints: as they begin (relay/kept-store.ts). */
+function knownTo({ deps: { config }, record: { peer, origin } }: Run): ReadonlySet<bigint> {
+  const kept = keptStoreFile(config, peer, () => {});
+  const known = kept === undefined ? new Set<bigint>() : keptPrints(kept);
+  if (known.size > 0) return known;
+  const boot = madeBootStore(config, origin.machine);
+  return boot === undefined ? known : keptPrints(boot);
 }
 
 export interface Measured {
@@ -74,10 +79,8 @@ export async function startOutgoingRelay(
   if (plan.path !== "relay") return;
   const { settings, peer } = run.record;
   const { config, log } = run.deps;
-  const storeFile =
-    recovery || !plan.encode
-      ? undefined
-      : keptStoreFile(config, peer, (why) => log.warn({ peer, why }, "no page store is kept"));
+  const { machine } = run.record.origin;
+  const begins = recovery || !plan.encode ? {} : await storeFiles({ config, log, peer, machine });
   const starting = run.relay.start((qemuSocket) => ({
     side: "source",
     id: run.id,
@@ -89,7 +92,7 @@ export async function startOutgoingRelay(
     ...(plan.linkBytesPerSecond === undefined ? {} : { linkBytesPerSecond: plan.linkBytesPerSecond }),
     codec: "auto",
     encode: plan.encode,
-    ...(storeFile === undefined ? {} : { storeFile }),
+    ...begins,
     recovery,
     connections: plan.connections,
   }));

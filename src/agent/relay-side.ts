@@ -144,6 +144,7 @@ export class RelaySide {
       relayCpuSeconds: sum((each) => each.cpuSeconds),
       relayRssBytes: Math.max(...all.map((each) => each.rssBytes)),
       keptPages: sum((each) => each.keptPages),
+      bootPages: sum((each) => each.bootPages),
       ...(newest.mode.kind === "encoding" ? {} : { passThrough: newest.mode.reason }),
     };
   }

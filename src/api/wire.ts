@@ -62,6 +62,8 @@ export const wireCounters = z.strictObject({
   relayRssBytes: z.number(),
   /** Contents the target had from earlier migrations between these hosts when this one began. */
   keptPages: z.number().optional(),
+  /** Contents of the files the guest was started from, which both hosts have; in the place of the above. */
+  bootPages: z.number().optional(),
   /** Absent while it encodes; else why bytes pass as QEMU wrote them. */
   passThrough: z.string().optional(),
 });

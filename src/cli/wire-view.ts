@@ -16,9 +16,10 @@ export function pageWords(pages: Report["pages"]): string {
 }
 
 export function wireWords(wire: WireCounters): string {
-  const { qemuBytes, wireBytes, ratio, pages, passThrough, keptPages = 0 } = wire;
+  const { qemuBytes, wireBytes, ratio, pages, passThrough, keptPages = 0, bootPages = 0 } = wire;
   const ratioWords = ratio === null ? "" : ` (${ratio.toFixed(1)}:1)`;
   const bytes = `relays: ${formatBytes(qemuBytes)} as ${formatBytes(wireBytes)}${ratioWords}`;
-  const known = keptPages === 0 ? "" : `, ${keptPages} pages known from before`;
+  const kept = keptPages === 0 ? "" : `, ${keptPages} pages known from before`;
+  const known = bootPages === 0 ? kept : `, ${bootPages} pages known from its boot files`;
   return `${bytes}${known}, ${passThrough === undefined ? pageWords(pages) : `passed as they are: ${passThrough}`}`;
 }

@@ -8,6 +8,7 @@ import { stringify } from "yaml";
 import { initCa, issueHost } from "../agent/pki.ts";
 import { CodedError } from "../std/errors.ts";
 import { programPath } from "../std/program-path.ts";
+import { cacheDir } from "./guest/packages.ts";
 import { keptStoresDir } from "./kept-stores.ts";
 import { AGENT_PORT, DOOR_ADDRESS, HTTP_PORT, MIGRATION_INTERFACE, MIGRATION_PORTS } from "./names.ts";
 import {
@@ -67,6 +68,8 @@ export function agentConfig(lab: LabState, host: LabHost, tlsDir: string): Recor
     // For people. In a namespace of its own it is reached through a door (door.ts).
     http: { address: lab.rootless ? host.address : DOOR_ADDRESS, port: HTTP_PORT },
     keptStores: { dir: keptStoresDir(lab, host) },
+    // Beside the guests' own files: as these, once per machine, and not for each lab again.
+    bootStores: { dir: join(cacheDir(), "boot") },
     qemu: "qemu-system-x86_64",
     forwardAddress: host.address,
   };

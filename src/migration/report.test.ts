@@ -132,10 +132,11 @@ describe("through the relays", () => {
   });
 
   test("what the target had before the first page is a note, if it had something", () => {
-    const notes = (keptPages: number) =>
-      made({ way: { ...way, wire: { ...wire, keptPages } }, notes: [] }).notes.join();
-    expect(notes(321)).toContain("The target had 321 pages of earlier migrations");
-    expect(notes(0)).toBe("");
+    const notes = (keptPages: number, bootPages: number) =>
+      made({ way: { ...way, wire: { ...wire, keptPages, bootPages } }, notes: [] }).notes.join();
+    expect(notes(321, 0)).toContain("The target had 321 pages of earlier migrations");
+    expect(notes(0, 123)).toContain("The target had 123 pages of the files this guest was started from");
+    expect(notes(0, 0)).toBe("");
   });
 
   test("the interface is held against what the relay sent, not against what QEMU wrote", () => {

@@ -147,13 +147,17 @@ function notesOnWay({ way, counters, qemu }: ReportInput): string[] {
     wire.passThrough === undefined
       ? []
       : [`From some point on the relays passed bytes as QEMU wrote them: ${wire.passThrough}.`];
-  const { keptPages = 0 } = wire;
+  const { keptPages = 0, bootPages = 0 } = wire;
   const kept =
     keptPages === 0
       ? []
       : [`The target had ${keptPages} pages of earlier migrations from or to this host when this one began.`];
+  const boot =
+    bootPages === 0
+      ? []
+      : [`The target had ${bootPages} pages of the files this guest was started from when this one began.`];
   const sent = { by: "the relay", bytes: wire.wireBytes, besidesBytes: BESIDES_BYTES };
-  return [...kept, ...passed, ...notesOnBytes(counters, sent)];
+  return [...kept, ...boot, ...passed, ...notesOnBytes(counters, sent)];
 }
 
 export function assembleReport(input: ReportInput): Report {

@@ -41,6 +41,8 @@ const common = {
     .default(STORE_BYTES_DEFAULT),
   /** Where the page store lies between migrations with this peer. Absent: nothing is kept. */
   storeFile: path.optional(),
+  /** What is begun with where nothing kept is of use: made by boot-store.ts. */
+  bootFile: path.optional(),
   /** The stream continues a broken post-copy. */
   recovery: z.boolean().default(false),
 };

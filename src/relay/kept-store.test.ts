@@ -9,7 +9,7 @@ import { PAGE_BYTES } from "../page/types.ts";
 import { CodedError } from "../std/errors.ts";
 import { type Hello, Role } from "../wire/hello.ts";
 import { PageStore } from "../wire/store.ts";
-import { KeptStore, NO_STORE } from "./kept-store.ts";
+import { KeptStore, NO_OFFER } from "./kept-store.ts";
 import { keptPrints, printOf } from "./kept-prints.ts";
 import { openKernels } from "./kernels.ts";
 
@@ -34,7 +34,7 @@ const hello = (more: Partial<Hello> = {}): Hello => ({
   windowFrames: 8,
   batchPages: 256,
   storeSlots: SLOTS,
-  store: NO_STORE,
+  ...NO_OFFER,
   session: new Uint8Array(16).fill(3),
   ...more,
 });
@@ -65,8 +65,8 @@ function opened(kernels = one, at = file): Opened {
 
 async function written(): Promise<Uint8Array> {
   const { store, kept } = opened();
-  await kept.state;
-  kept.agree(hello(), hello());
+  await kept.offer;
+  await kept.agree(hello(), hello());
   const block = store.addBlock(0, 0, 100);
   for (let page = 0; page < USED; page += 1) {
     one.bytes.fill(page + 1, 0, PAGE_BYTES);
@@ -105,7 +105,10 @@ describe("a file", () => {
     other.bytes.fill(0);
     const { store, kept, filled } = opened(other);
     // 1 block, 5 pages, 1 touched, 1 guest dropped.
-    expect(await kept.state).toEqual({ id: 0x0303030303030303n, operations: 8n });
+    expect(await kept.offer).toEqual({
+      store: { id: 0x0303030303030303n, operations: 8n },
+      boot: 0n,
+    });
     expect([store.used, filled, kept.note]).toEqual([USED, [0, USED], null]);
     for (let slot = 0; slot < USED; slot += 1)
       expect(other.bytes[store.positionOf(slot) + 77]).toBe(slot + 1);
@@ -120,7 +123,7 @@ describe("a file", () => {
       damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8));
       writeFileSync(file, damaged);
       const { store, kept, resets } = opened(other);
-      expect(await kept.state, `byte ${at}`).toEqual(NO_STORE);
+      expect(await kept.offer, `byte ${at}`).toEqual(NO_OFFER);
       expect([store.used, resets(), typeof kept.note], `byte ${at}`).toEqual([0, 1, "string"]);
     }
   });
@@ -129,20 +132,20 @@ describe("a file", () => {
     const bytes = await written();
     for (const length of [...Array(50).keys(), 4_141, bytes.length - 4_096, bytes.length - 1]) {
       writeFileSync(file, bytes.subarray(0, length));
-      expect(await opened(other).kept.state, `${length} bytes`).toEqual(NO_STORE);
+      expect(await opened(other).kept.offer, `${length} bytes`).toEqual(NO_OFFER);
     }
     writeFileSync(file, Buffer.concat([bytes, Buffer.of(0)]));
-    expect(await opened(other).kept.state).toEqual(NO_STORE);
+    expect(await opened(other).kept.offer).toEqual(NO_OFFER);
   });
 
   it("that is none, or is not there, or may not be read, is said and does no harm", async () => {
     expect(opened().kept.note).toBeNull();
     const absent = opened();
-    expect([await absent.kept.state, absent.kept.note]).toEqual([NO_STORE, "nothing was kept"]);
+    expect([await absent.kept.offer, absent.kept.note]).toEqual([NO_OFFER, "nothing was kept"]);
     mkdirSync(file);
     const folder = opened();
-    expect([await folder.kept.state, folder.kept.note]).toEqual([
-      NO_STORE,
+    expect([await folder.kept.offer, folder.kept.note]).toEqual([
+      NO_OFFER,
       expect.stringContaining("EISDIR"),
     ]);
   });
@@ -150,8 +153,8 @@ describe("a file", () => {
   it("that cannot be written leaves the older one whole", async () => {
     const bytes = await written();
     const { kept } = opened();
-    await kept.state;
-    kept.agree(hello(), hello());
+    await kept.offer;
+    await kept.agree(hello(), hello());
     mkdirSync(`${file}.${process.pid}.new`);
     expect(() => kept.keep()).toThrow();
     expect(Buffer.compare(readFileSync(file), bytes)).toBe(0);
@@ -160,16 +163,16 @@ describe("a file", () => {
   it("is forgotten by an agreement that does not hold, and the store takes the smaller size", async () => {
     await written();
     const { store, kept } = opened(other);
-    const state = await kept.state;
-    kept.agree(hello({ store: state }), hello({ store: { ...state, operations: 9n } }));
+    const { store: state } = await kept.offer;
+    await kept.agree(hello({ store: state }), hello({ store: { ...state, operations: 9n } }));
     expect([store.used, store.state, kept.pages, kept.note]).toEqual([
       0,
-      NO_STORE,
+      NO_OFFER.store,
       0,
       "the other side kept another one",
     ]);
     const smaller = opened(other);
-    kept.agree(hello({ store: await smaller.kept.state }), hello({ store: state, storeSlots: 3 }));
+    await kept.agree(hello({ ...(await smaller.kept.offer) }), hello({ store: state, storeSlots: 3 }));
     expect(store.slots).toBe(3);
   });
 

@@ -10,7 +10,7 @@ import { connect as connectTls, createServer as createTlsServer, TLSSocket } fro
 
 import { CodedError, toCodedError } from "../std/errors.ts";
 import type { FrameCheck } from "../wire/frame.ts";
-import { encodeHello, type Hello, Role, SESSION_BYTES, type StoreState } from "../wire/hello.ts";
+import { encodeHello, type Hello, Role, SESSION_BYTES, type StoreOffer } from "../wire/hello.ts";
 import { BATCH_PAGES_MAX, FRAME_PAYLOAD_BYTES_MAX } from "../wire/limits.ts";
 import { PAGE_BYTES } from "../page/types.ts";
 import type { RelayConfig, RelayTarget, SourceConfig, TargetConfig } from "./config.ts";
@@ -47,7 +47,7 @@ const CODECS_UNDERSTOOD = 0b101;
 
 const helloOf = (
   config: RelayConfig,
-  store: StoreState,
+  offer: StoreOffer,
   { stripe, stripes, session }: Pick<Hello, "stripe" | "stripes" | "session">,
 ): Hello => ({
   role: config.side === "source" ? Role.source : Role.target,
@@ -58,7 +58,7 @@ const helloOf = (
   windowFrames: WINDOW_FRAMES_ASKED,
   batchPages: BATCH_PAGES_MAX,
   storeSlots: Math.floor(config.storeBytes / PAGE_BYTES),
-  store,
+  ...offer,
   session,
 });
 
@@ -66,7 +66,7 @@ const helloOf = (
 export interface LinkParts {
   readonly slots: Slots;
   /** For the hello, which waits for it. Never rejects. */
-  readonly store: Promise<StoreState>;
+  readonly offer: Promise<StoreOffer>;
   readonly signal: AbortSignal;
 }
 
@@ -74,7 +74,7 @@ export interface LinkParts {
 export async function dial(
   config: SourceConfig,
   target: RelayTarget,
-  { slots, store, signal }: LinkParts,
+  { slots, offer, signal }: LinkParts,
 ): Promise<readonly Greeted[]> {
   const session = randomBytes(SESSION_BYTES);
   const stripes = Array.from({ length: config.connections }, (_, stripe) => stripe);
@@ -89,7 +89,7 @@ export async function dial(
         const inlet = new Inlet(check, slots);
         const socket = await dialOne(config, target, inlet, stop);
         open.push(socket);
-        const ours = helloOf(config, await store, { stripe, stripes: config.connections, session });
+        const ours = helloOf(config, await offer, { stripe, stripes: config.connections, session });
         socket.write(encodeHello(ours, sha256));
         const theirs = await readHello(socket, inlet, stop);
         const fits =
@@ -163,7 +163,7 @@ function dialOne(
 }
 
 /** @throws CodedError when no port of the range is free. */
-export async function listen(config: TargetConfig, { slots, store, signal }: LinkParts): Promise<Listening> {
+export async function listen(config: TargetConfig, { slots, offer, signal }: LinkParts): Promise<Listening> {
   const complete = Promise.withResolvers<readonly Greeted[]>();
   complete.promise.catch(() => {}); // told to whoever waits for it; nobody may, yet
   const pending = new Set<Socket>();
@@ -197,7 +197,7 @@ export async function listen(config: TargetConfig, { slots, store, signal }: Lin
     socket.setNoDelay(true);
     try {
       const theirs = await readHello(socket, inlet, signal);
-      const kept = await store;
+      const offered = await offer;
       const first = greeted.values().next().value;
       const fits =
         theirs.role === Role.source &&
@@ -206,7 +206,7 @@ export async function listen(config: TargetConfig, { slots, store, signal }: Lin
           (Buffer.from(first.theirs.session).equals(theirs.session) &&
             first.theirs.stripes === theirs.stripes));
       if (closed || !fits) throw new CodedError("WIRE_GARBAGE", { problem: "a hello of another session" });
-      const ours = helloOf(config, kept, theirs);
+      const ours = helloOf(config, offered, theirs);
       socket.write(encodeHello(ours, sha256));
       greeted.set(theirs.stripe, { socket, inlet, crc32: check, ours, theirs });
       pending.delete(socket);

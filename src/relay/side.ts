@@ -26,6 +26,7 @@ export type SideStatus = Pick<
   | "droppedPages"
   | "refusedConnections"
   | "keptPages"
+  | "bootPages"
   | "keptNote"
 >;
 

@@ -17,7 +17,7 @@ import { mayBeInsecure, type RelayTarget, type SourceConfig } from "./config.ts"
 import { StreamEncoding } from "./encoding.ts";
 import { Intake, INTAKE_BYTES } from "./intake.ts";
 import { SlotIntake } from "./slot-intake.ts";
-import { KeptStore, NO_STORE } from "./kept-store.ts";
+import { KeptStore, NO_OFFER } from "./kept-store.ts";
 import { openKernels } from "./kernels.ts";
 import { Backlog } from "./backlog.ts";
 import { IdleCores } from "./idle-cores.ts";
@@ -81,11 +81,11 @@ export class SourceSide implements Side {
   async start(): Promise<void> {
     const { config, bucket, signal } = this.#options;
     if (config.encode && !config.recovery) this.#stored = openStore(config);
-    const store = this.kept?.state ?? Promise.resolve(NO_STORE);
-    const greeted = await dial(config, await this.#whereTo(signal), { slots: this.#slots, store, signal });
+    const offer = this.kept?.offer ?? Promise.resolve(NO_OFFER);
+    const greeted = await dial(config, await this.#whereTo(signal), { slots: this.#slots, offer, signal });
     const [first] = greeted;
     if (first === undefined) throw new RangeError("no connection");
-    this.kept?.agree(first.ours, first.theirs);
+    await this.kept?.agree(first.ours, first.theirs);
     this.#prepare();
     const control =
       config.codec === "auto"
@@ -307,6 +307,7 @@ export class SourceSide implements Side {
       droppedPages: 0,
       refusedConnections: 0,
       keptPages: this.kept?.pages ?? 0,
+      bootPages: this.kept?.bootPages ?? 0,
       keptNote: this.kept?.note ?? null,
     };
   }
@@ -346,7 +347,7 @@ interface Stored {
   readonly kept: KeptStore;
 }
 
-function openStore({ storeBytes, storeFile: file }: SourceConfig): Stored {
+function openStore({ storeBytes, storeFile: file, bootFile }: SourceConfig): Stored {
   const slots = Math.floor(storeBytes / PAGE_BYTES);
   const ownPages = (INTAKE_BYTES + ENCODER_BYTES) / PAGE_BYTES + 2 + BACKLOG_PAGES;
   const kernels = openKernels({ pages: ownPages + slots });
@@ -354,6 +355,7 @@ function openStore({ storeBytes, storeFile: file }: SourceConfig): Stored {
   const encoder = new Encoder(kernels, store, INTAKE_BYTES);
   const kept = new KeptStore({
     file,
+    bootFile,
     kernels,
     store,
     filled: (first, end) => encoder.remember(first, end),

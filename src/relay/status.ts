@@ -52,8 +52,10 @@ export const relayStatus = z.object({
   wantedPages: count,
   droppedPages: count,
   refusedConnections: count,
-  /** Contents that both sides had from earlier migrations when this one began; why there were none, if they were kept. */
+  /** Contents that both sides had when this one began: of earlier migrations, or of the files the guest was started from. */
   keptPages: count.default(0),
+  bootPages: count.default(0),
+  /** Why nothing of earlier migrations was of use, if it was kept. */
   keptNote: z.string().nullable().default(null),
   bandwidthBytesPerSecond: z.number().nullable(),
   cpuSeconds: z.number(),

@@ -12,7 +12,7 @@ import type { Frame } from "../wire/frame.ts";
 import { Codec, FrameKind } from "../wire/frame.ts";
 import { PageStore } from "../wire/store.ts";
 import type { TargetConfig } from "./config.ts";
-import { KeptStore, NO_STORE } from "./kept-store.ts";
+import { KeptStore, NO_OFFER } from "./kept-store.ts";
 import { openKernels } from "./kernels.ts";
 import { listen, type Listening } from "./link.ts";
 import { connectQemu, writeAll } from "./qemu-socket.ts";
@@ -60,13 +60,13 @@ export class TargetSide implements Side {
   async start(listening: () => void): Promise<void> {
     const { config, bucket, signal } = this.#options;
     if (config.encode && !config.recovery) this.#openStore();
-    const store = this.#kept?.state ?? Promise.resolve(NO_STORE);
-    this.#listening = await listen(config, { slots: this.#slots, store, signal });
+    const offer = this.#kept?.offer ?? Promise.resolve(NO_OFFER);
+    this.#listening = await listen(config, { slots: this.#slots, offer, signal });
     listening();
     const greeted = await this.#listening.greeted;
     const [first] = greeted;
     if (first === undefined) throw new RangeError("no connection");
-    this.#kept?.agree(first.ours, first.theirs);
+    await this.#kept?.agree(first.ours, first.theirs);
     this.#phase = "connected";
     this.#wire = new Wire(
       { greeted, slots: this.#slots, peerName: config.peerName, level: undefined, bucket },
@@ -86,12 +86,12 @@ export class TargetSide implements Side {
   }
 
   #openStore(): void {
-    const { storeBytes, storeFile: file } = this.#config;
+    const { storeBytes, storeFile: file, bootFile } = this.#config;
     const slots = Math.floor(storeBytes / PAGE_BYTES);
     const kernels = openKernels({ pages: DECODER_BYTES / PAGE_BYTES + slots });
     const store = new PageStore(kernels, { base: DECODER_BYTES, slots });
     const decoder = new Decoder(kernels, store, 0);
-    this.#kept = new KeptStore({ file, kernels, store, reset: () => store.reset(0n) });
+    this.#kept = new KeptStore({ file, bootFile, kernels, store, reset: () => store.reset(0n) });
     this.#rebuild = new StreamRebuild({
       kernels,
       decoder,
@@ -189,6 +189,7 @@ export class TargetSide implements Side {
       droppedPages: rebuild?.droppedPages ?? 0,
       refusedConnections: this.#listening?.refused() ?? 0,
       keptPages: this.#kept?.pages ?? 0,
+      bootPages: this.#kept?.bootPages ?? 0,
       keptNote: this.#kept?.note ?? null,
     };
   }

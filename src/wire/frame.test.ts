@@ -24,9 +24,9 @@ import {
 } from "./frame.ts";
 import { FRAME_SLOT_BYTES, FrameReader } from "./frame-reader.ts";
 import {
+  beginningOf,
   encodeHello,
   HELLO_BYTES,
-  keepsStore,
   Role,
   SESSION_BYTES,
   tryReadHello,
@@ -100,8 +100,8 @@ test("a frame is the bytes that docs/wire.md draws", () => {
 test("a hello is the bytes that docs/wire.md draws", () => {
   const start =
     // magic, version, role, stripe, stripes, codecs, zero; payload limit, window, batch pages, slots
-    ["47445754", "0002", "01", "00", "02", "02", "0000", "00102000", "0020", "0100", "00006000"].join("");
-  const rest = `000000000000002a0000000000000007${"ab".repeat(16)}`;
+    ["47445754", "0003", "01", "00", "02", "02", "0000", "00102000", "0020", "0100", "00006000"].join("");
+  const rest = `000000000000002a00000000000000070000000000000005${"ab".repeat(16)}`;
   const check = sha256([Buffer.from(`${start}${rest}${"00".repeat(16)}`, "hex")]);
   expect(Buffer.from(encodeHello(hello, sha256)).toString("hex")).toBe(
     start + rest + Buffer.from(check.subarray(0, 16)).toString("hex"),
@@ -251,6 +251,7 @@ const hello: Hello = {
   batchPages: BATCH_PAGES_MAX,
   storeSlots: STORE_SLOTS_DEFAULT,
   store: { id: 42n, operations: 7n },
+  boot: 5n,
   session: new Uint8Array(SESSION_BYTES).fill(0xab),
 };
 
@@ -301,13 +302,15 @@ describe("the hello", () => {
     expect(refusalOf(() => encodeHello({ ...hello, ...wrong }, sha256))).toBe("WIRE_GARBAGE");
   });
 
-  test("keeps a store only when both sides have been through the same", () => {
+  test("begins with what was kept only when both sides have been through the same, else with the same boot files", () => {
     const other = { ...hello, role: Role.target };
-    expect(keepsStore(hello, other)).toBe(true);
-    expect(keepsStore(hello, { ...other, store: { id: 42n, operations: 8n } })).toBe(false);
-    expect(keepsStore(hello, { ...other, store: { id: 43n, operations: 7n } })).toBe(false);
-    expect(keepsStore(hello, { ...other, storeSlots: 1 })).toBe(false);
     const empty = { id: 0n, operations: 0n };
-    expect(keepsStore({ ...hello, store: empty }, { ...other, store: empty })).toBe(false);
+    expect(beginningOf(hello, other)).toBe("kept");
+    for (const store of [{ id: 42n, operations: 8n }, { id: 43n, operations: 7n }, empty])
+      expect(beginningOf(hello, { ...other, store })).toBe("boot");
+    expect(beginningOf({ ...hello, store: empty }, { ...other, store: empty })).toBe("boot");
+    expect(beginningOf({ ...hello, store: empty }, { ...other, store: empty, boot: 6n })).toBe("empty");
+    expect(beginningOf({ ...hello, boot: 0n }, { ...other, store: empty, boot: 0n })).toBe("empty");
+    expect(beginningOf(hello, { ...other, storeSlots: 1 })).toBe("empty");
   });
 });

@@ -7,12 +7,12 @@
  *   | "GDWT"  | version | role | stripe | stripes | codecs | zero |
  *   +---------+---------+------+--------+---------+--------+------+-----+-------------+
  *     u32       u16       u8     u8       u8        u8       u16
- *   12              16       18           20            24             32                 40            56       72
- *   +---------------+--------+------------+-------------+--------------+------------------+-------------+--------+
- *   | payload limit | window | batch      | store slots | store id     | store operations | session     | check  |
- *   |               | frames | pages      |             |              |                  |             |        |
- *   +---------------+--------+------------+-------------+--------------+------------------+-------------+--------+
- *     u32             u16      u16          u32           u64            u64                16 bytes      16 bytes
+ *   12              16       18           20            24         32                 40        48            64       80
+ *   +---------------+--------+------------+-------------+----------+------------------+---------+-------------+--------+
+ *   | payload limit | window | batch      | store slots | store id | store operations | boot id | session     | check  |
+ *   |               | frames | pages      |             |          |                  |         |             |        |
+ *   +---------------+--------+------------+-------------+----------+------------------+---------+-------------+--------+
+ *     u32             u16      u16          u32           u64        u64                u64       16 bytes      16 bytes
  */
 import type { ByteQueue } from "./byte-queue.ts";
 import { CodedError } from "../std/errors.ts";
@@ -30,11 +30,12 @@ import { damaged, refuse } from "./refuse.ts";
 /** SHA-256 over the parts one after the other. Handed in: this room imports nothing from outside. */
 export type Sha256 = (parts: readonly Uint8Array[]) => Uint8Array;
 
-export const HELLO_BYTES = 72;
+export const HELLO_BYTES = 80;
 const CHECK_BYTES = 16;
 export const SESSION_BYTES = 16;
-export const WIRE_VERSION = 2;
+export const WIRE_VERSION = 3;
 const MAGIC = 0x47445754;
+export const SESSION_AT = 48;
 const CHECK_AT = HELLO_BYTES - CHECK_BYTES;
 
 export const Role = { source: 1, target: 2 } as const;
@@ -46,7 +47,14 @@ export interface StoreState {
   readonly operations: bigint;
 }
 
-export interface Hello {
+/** What of earlier a side could begin with. */
+export interface StoreOffer {
+  readonly store: StoreState;
+  /** Of a store made from the files the guest was started from: a hash over its contents. 0: there is none. */
+  readonly boot: bigint;
+}
+
+export interface Hello extends StoreOffer {
   readonly role: Role;
   readonly stripe: number;
   readonly stripes: number;
@@ -56,7 +64,6 @@ export interface Hello {
   readonly windowFrames: number;
   readonly batchPages: number;
   readonly storeSlots: number;
-  readonly store: StoreState;
   /** The same on every connection of one migration's attempt, so that connections of two attempts never mix. */
   readonly session: Uint8Array;
 }
@@ -80,6 +87,8 @@ function accepted(hello: Hello): Hello {
     hello.store.id <= U64_MAX &&
     hello.store.operations >= 0n &&
     hello.store.operations <= U64_MAX &&
+    hello.boot >= 0n &&
+    hello.boot <= U64_MAX &&
     hello.session.byteLength === SESSION_BYTES;
   return sound ? hello : refuse("the hello names limits that cannot be");
 }
@@ -100,7 +109,8 @@ export function encodeHello(hello: Hello, sha256: Sha256): Uint8Array {
   out.setUint32(20, hello.storeSlots);
   out.setBigUint64(24, hello.store.id);
   out.setBigUint64(32, hello.store.operations);
-  bytes.set(hello.session, 40);
+  out.setBigUint64(40, hello.boot);
+  bytes.set(hello.session, SESSION_AT);
   bytes.set(sha256([bytes]).subarray(0, CHECK_BYTES), CHECK_AT);
   return bytes;
 }
@@ -136,16 +146,21 @@ export function tryReadHello(input: ByteQueue, sha256: Sha256): Hello | undefine
     batchPages: got.getUint16(18),
     storeSlots: got.getUint32(20),
     store: { id: got.getBigUint64(24), operations: got.getBigUint64(32) },
-    session: bytes.slice(40, 40 + SESSION_BYTES),
+    boot: got.getBigUint64(40),
+    session: bytes.slice(SESSION_AT, SESSION_AT + SESSION_BYTES),
   });
 }
 
+export type Beginning = "kept" | "boot" | "empty";
+
 /**
- * Whether the stores of an earlier connection go on. Both sides ask this of both hellos, so both get the same answer:
- * a batch that was sent but never applied makes the counts differ, and then both begin with empty stores.
+ * What both stores begin with. Both sides ask this of both hellos, so both get the same answer: a batch that was sent but
+ * never applied makes the counts differ, and then what was kept is of no use to either. It goes before the boot files: it
+ * grew out of them, and knows the guests too.
  */
-export const keepsStore = (one: Hello, other: Hello): boolean =>
-  one.store.id !== 0n &&
-  one.store.id === other.store.id &&
-  one.store.operations === other.store.operations &&
-  one.storeSlots === other.storeSlots;
+export function beginningOf(one: Hello, other: Hello): Beginning {
+  if (one.storeSlots !== other.storeSlots) return "empty";
+  const { id, operations } = one.store;
+  if (id !== 0n && id === other.store.id && operations === other.store.operations) return "kept";
+  return one.boot !== 0n && one.boot === other.boot ? "boot" : "empty";
+}

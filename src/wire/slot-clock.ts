@@ -10,7 +10,7 @@
  * itself. Only every fourth new content takes a guarded slot, so that they give way to a guest that has no use for them.
  */
 
-const SlotFlag = {
+export const SlotFlag = {
   touched: 1,
   /** Given out or used since the clock began, or went on. */
   seen: 2,

@@ -64,7 +64,7 @@ export class PageStore {
     return this.#clock.used;
   }
 
-  /** For the hello: see `keepsStore`. */
+  /** For the hello: see `beginningOf`. */
   get state(): StoreState {
     return { id: this.#id, operations: BigInt(this.#operations) };
   }

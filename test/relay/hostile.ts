@@ -10,7 +10,7 @@ import { checkConfig, type RelayConfigInput } from "../../src/relay/config.ts";
 import { runRelay, type RunningRelay } from "../../src/relay/run.ts";
 import { relayStatus, type RelayStatus } from "../../src/relay/status.ts";
 import { type Frame, encodeFrame, FRAME_HEADER_BYTES } from "../../src/wire/frame.ts";
-import { encodeHello, type Hello, HELLO_BYTES, Role } from "../../src/wire/hello.ts";
+import { encodeHello, type Hello, HELLO_BYTES, Role, SESSION_AT } from "../../src/wire/hello.ts";
 import { BATCH_PAGES_MAX, FRAME_PAYLOAD_BYTES_MAX } from "../../src/wire/limits.ts";
 
 const DEADLINE_MS = 25_000;
@@ -37,6 +37,7 @@ export const helloBytes = (more: Partial<Hello> = {}): Uint8Array =>
       batchPages: BATCH_PAGES_MAX,
       storeSlots: 256,
       store: { id: 0n, operations: 0n },
+      boot: 0n,
       session: SESSION,
       ...more,
     },
@@ -220,7 +221,7 @@ export class Peer {
         role: Role.target,
         stripe: hello[7] ?? 0,
         stripes: hello[8] ?? 1,
-        session: new Uint8Array(hello.subarray(40, 56)),
+        session: new Uint8Array(hello.subarray(SESSION_AT, SESSION_AT + SESSION.length)),
         ...more,
       }),
     );

@@ -1,5 +1,5 @@
 /**
- * Writes and reads the "newc" cpio archive that Linux unpacks as its initial file system. Decides the byte layout only;
+ * Writes the "newc" cpio archive that Linux unpacks as its initial file system. Decides the byte layout only;
  * what goes in is image.ts's business. Format: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
  */
 
@@ -59,32 +59,4 @@ export function writeCpio(entries: readonly CpioEntry[]): Uint8Array {
   const parts = entries.flatMap((entry, index) => entryRecord(entry, index + 1));
   parts.push(...record(0, TRAILER, 0, NOTHING, [0, 0]));
   return new Uint8Array(Buffer.concat(parts));
-}
-
-export interface CpioListing {
-  readonly path: string;
-  readonly mode: number;
-  readonly data: Uint8Array;
-}
-
-/** Throws RangeError on anything that is not a complete newc archive. */
-export function readCpio(bytes: Uint8Array): CpioListing[] {
-  const text = new TextDecoder();
-  const take = (from: number, length: number): Uint8Array => {
-    if (from + length > bytes.length) throw new RangeError(`cpio: cut off at byte ${bytes.length}`);
-    return bytes.subarray(from, from + length);
-  };
-  const listing: CpioListing[] = [];
-  for (let at = 0; ;) {
-    const header = text.decode(take(at, HEADER_BYTES));
-    if (!header.startsWith(MAGIC)) throw new RangeError(`cpio: no header at byte ${at}`);
-    const field = (index: number): number => Number.parseInt(header.slice(6 + index * 8, 14 + index * 8), 16);
-    const [mode, size, nameSize] = [field(1), field(6), field(11)];
-    if (!(mode >= 0 && size >= 0 && nameSize > 0)) throw new RangeError(`cpio: bad header at byte ${at}`);
-    const path = text.decode(take(at + HEADER_BYTES, nameSize - 1));
-    if (path === TRAILER) return listing;
-    const dataAt = at + HEADER_BYTES + nameSize + padding(HEADER_BYTES + nameSize);
-    listing.push({ path, mode, data: take(dataAt, size) });
-    at = dataAt + size + padding(size);
-  }
 }

@@ -11,7 +11,6 @@ import { contradictions } from "../migration/contradictions.ts";
 import { withObservation } from "../migration/observation.ts";
 import { missingHere } from "../qemu/missing.ts";
 import { CodedError } from "../std/errors.ts";
-import { makeBootStore } from "./boot-stores.ts";
 import { cleanUp } from "./cleanup.ts";
 import { bootId, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
@@ -111,7 +110,6 @@ export class Agent {
     peerCheck: async ({ peer, body }) => {
       this.#trusted(peer);
       await this.#swept(body.machine.metadata.name);
-      makeBootStore(this.config, body.machine);
       const vmNames = this.#vms.list().map((vm) => vm.name);
       return { facts: await this.#facts.read(), vmNames, missing: await missingHere(body.machine) };
     },
@@ -155,7 +153,6 @@ export class Agent {
       owner: this.config.name,
     });
     await started.qmp.execute("query-status", {});
-    makeBootStore(this.config, machine);
     return this.#vm(machine.metadata.name);
   }
 

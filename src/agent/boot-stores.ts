@@ -1,20 +1,20 @@
 /**
  * Page stores made from the files that guests are started from (relay/boot-store.ts): one for each pair of kernel and initial
- * file system, in a folder of the agent's own. Made by a process of its own, once: when a VM is started or checked
+ * file system, in a folder of the agent's own. Made by a process of its own, once: when a VM is started
  * here, so that it is there when a relay needs it. Both hosts have the files, and make theirs from their own.
  *
  * Whoever could write here could change guests, so a folder that others may look into is not used.
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readdirSync, rmSync, statSync, utimesSync } from "node:fs";
-import { join } from "node:path";
+import { statSync, utimesSync } from "node:fs";
+import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { MachineSpec } from "../api/machine.ts";
 import { programPath } from "../std/program-path.ts";
 import type { AgentConfig } from "./config.ts";
-import { ownFolder } from "./own-folder.ts";
+import { keepNewest, ownFolder } from "./own-folder.ts";
 
 const MAIN = programPath(import.meta.url, "../relay/boot-main.ts");
 const FOLDER = "boot";
@@ -61,7 +61,7 @@ function begin(config: AgentConfig, machine: MachineSpec): string | undefined {
     if (madeBootStore(config, machine) !== undefined) utimesSync(file, now, now);
     else {
       ownFolder(dirOf(config));
-      tidy(dirOf(config), config.bootStores.count - 1);
+      keepNewest(dirOf(config), SUFFIX, basename(file), config.bootStores.count);
       making.set(
         file,
         made(file, machine).finally(() => making.delete(file)),
@@ -107,18 +107,4 @@ function fileOf(config: AgentConfig, { spec: { kernel, initrd } }: MachineSpec):
   } catch {
     return undefined; // QEMU will say what is missing
   }
-}
-
-/** Leaves the newest ones, and what is being written. */
-function tidy(dir: string, count: number): void {
-  const writtenMs = (name: string): number =>
-    statSync(join(dir, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const names = readdirSync(dir);
-  const stores = names
-    .filter((name) => name.endsWith(SUFFIX))
-    .sort((one, other) => writtenMs(other) - writtenMs(one));
-  const abandoned = names.filter(
-    (name) => !name.endsWith(SUFFIX) && writtenMs(name) < Date.now() - MAKING_MS_MAX,
-  );
-  for (const name of [...stores.slice(count), ...abandoned]) rmSync(join(dir, name), { force: true });
 }

@@ -5,17 +5,13 @@
  * They hold guest memory. So by default they lie beside the agent's socket, in /run, which is memory and no disk; and a
  * folder that others may look into is not used.
  */
-import { readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import type { AgentConfig } from "./config.ts";
-import { ownFolder } from "./own-folder.ts";
+import { keepNewest, ownFolder } from "./own-folder.ts";
 
 const FOLDER = "stores";
 const SUFFIX = ".store";
-const UNFINISHED = ".new";
-/** Writing one takes a fraction of a second. */
-const UNFINISHED_MS_MAX = 60_000;
 
 export const keptStoresDir = ({ keptStores, socket }: AgentConfig): string | undefined =>
   keptStores === false ? undefined : (keptStores.dir ?? join(dirname(socket), FOLDER));
@@ -34,24 +30,10 @@ export function keptStoreFile(
   try {
     ownFolder(dir);
     const file = `${peer}${SUFFIX}`;
-    tidy(dir, file, config.keptStores.count);
+    keepNewest(dir, SUFFIX, file, config.keptStores.count);
     return join(dir, file);
   } catch (error) {
     failed((error as Error).message);
     return undefined;
   }
-}
-
-/** Leaves the newest ones, `next` among them whether it is there yet or not. */
-function tidy(dir: string, next: string, count: number): void {
-  const names = readdirSync(dir);
-  const writtenMs = (name: string): number =>
-    statSync(join(dir, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const others = names
-    .filter((name) => name.endsWith(SUFFIX) && name !== next)
-    .sort((one, other) => writtenMs(other) - writtenMs(one));
-  const abandoned = names.filter(
-    (name) => name.endsWith(UNFINISHED) && writtenMs(name) < Date.now() - UNFINISHED_MS_MAX,
-  );
-  for (const name of [...others.slice(count - 1), ...abandoned]) rmSync(join(dir, name), { force: true });
 }

@@ -103,6 +103,15 @@ describe("certificates", () => {
     expect(keys.map((path) => statSync(path).mode & 0o777)).toEqual([0o600, 0o600, 0o600]);
   });
 
+  it("come with Diffie-Hellman parameters of 2048 bits, so that QEMU makes none itself", () => {
+    const [, body = ""] = /BEGIN DH PARAMETERS-----([^-]*)-/.exec(read("a", PkiFile.dhParams)) ?? [];
+    const der = Buffer.from(body, "base64");
+    // SEQUENCE { INTEGER prime, INTEGER 2 }: the prime is as RFC 7919 says, its highest and lowest 64 bits set.
+    expect([der.readUInt16BE(0), der.length]).toEqual([0x3082, 0x0108 + 4]);
+    expect(der.subarray(9, 17).toString("hex") + der.subarray(257, 265).toString("hex")).toBe("f".repeat(32));
+    expect(der.subarray(265).toString("hex")).toBe("020102");
+  });
+
   it("can be renewed, but a CA is never overwritten", async () => {
     const before = read("ca", PkiFile.caKey);
     await expect(initCa(at("ca"))).rejects.toMatchObject({ code: "USAGE" });

@@ -7,6 +7,7 @@ import { type MachineSpec, memoryBytes } from "../api/machine.ts";
 import { adoptQemu, findHandle, startQemu } from "../qemu/process.ts";
 import type { QemuFacts, QemuProcess } from "../qemu/types.ts";
 import { CodedError } from "../std/errors.ts";
+import { makeBootStore } from "./boot-stores.ts";
 import type { AgentConfig } from "./config.ts";
 import type { EventHub } from "./events.ts";
 import type { Store, VmRecord } from "./store.ts";
@@ -113,6 +114,7 @@ export class Vms {
       writeFileSync(join(dir, "qemu.json"), JSON.stringify(qemu.handle));
       this.update(name, { handle: qemu.handle });
       await this.#watch(entry, qemu);
+      makeBootStore(this.#config, options.machine);
       return qemu;
     } catch (error) {
       // Started, but no longer wanted or not recorded: nobody would ever end it.

@@ -5,6 +5,7 @@ import { zstdDecompressSync } from "node:zlib";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { elfOf } from "../../test/fakes/packed.ts";
 import { readStream } from "../../test/model/streams.ts";
 import { Arena, until } from "../../test/relay/hostile.ts";
 import { PAGE_BYTES } from "../page/types.ts";
@@ -17,6 +18,7 @@ import {
   keptContentsAt,
   readKeptHeader,
 } from "../wire/kept.ts";
+import { makeBootStore } from "./boot-store.ts";
 import { crc32, sha256 } from "./bytes.ts";
 import { type RelayProcess, startRelay } from "./start.ts";
 
@@ -78,14 +80,23 @@ describe("two hosts", () => {
   const fileOf = (host: Host): string => join(arena.dir, `at-${host}.store`);
 
   /** One migration by a pair of relays of its own; both keep what they may at the end. */
-  async function moved(from: Host, stream: Uint8Array, cut?: number) {
+  async function moved(
+    from: Host,
+    stream: Uint8Array,
+    cut?: number,
+    boot: Partial<Record<Host, string>> = {},
+  ) {
     const to = from === "a" ? "b" : "a";
     const place = new Arena();
     try {
       const qemu = await place.qemuTarget(cut === undefined ? answer : undefined);
       const common = { storeBytes: STORE_BYTES } as const;
-      const target = await place.target({ ...common, storeFile: fileOf(to) });
-      const source = await place.source(target.status().port ?? 0, { ...common, storeFile: fileOf(from) });
+      const filesOf = (host: Host) => ({
+        storeFile: fileOf(host),
+        ...(boot[host] === undefined ? {} : { bootFile: boot[host] }),
+      });
+      const target = await place.target({ ...common, ...filesOf(to) });
+      const source = await place.source(target.status().port ?? 0, { ...common, ...filesOf(from) });
       await until("the wire is up", () => source.status().phase !== "waiting");
       place.qemuSource().socket().end(stream.subarray(0, cut));
       const [sent, got] = [await source.ended, await target.ended];
@@ -196,6 +207,26 @@ describe("two hosts", () => {
       place.close();
     }
     expect((await moved("b", streamOf(0))).sent.keptPages).toBe(KNOWN);
+  });
+
+  it("send nothing of the files that the guest was started from, if both have them", async () => {
+    const pages = [...contents.values()];
+    const [kernel, file] = [join(arena.dir, "kernel"), join(arena.dir, "boot")];
+    writeFileSync(kernel, elfOf(pages));
+    const bootPages = makeBootStore({ kernel, file, slots: STORE_BYTES / PAGE_BYTES });
+    const without = await moved("a", streamOf(0), undefined, { a: file });
+    expect(without.sent).toMatchObject({ error: null, bootPages: 0 });
+    for (const host of ["a", "b"] as const) rmSync(fileOf(host));
+    const { sent, got, given } = await moved("a", streamOf(3), undefined, { a: file, b: file });
+    for (const status of [sent, got]) expect(status).toMatchObject({ error: null, keptPages: 0, bootPages });
+    expect(sent.pages).toMatchObject({ literal: { pages: 0 }, similar: { pages: 3 } });
+    expect(sent.wireBytesOut).toBeLessThan(without.sent.wireBytesOut / 30);
+    expect(loaded(given)).toEqual(loaded(streamOf(3)));
+    expect(Buffer.compare(...(filesNow() as [Buffer, Buffer]))).toBe(0);
+    // What was kept has grown out of it, and goes before it.
+    expect((await moved("b", streamOf(0), undefined, { a: file, b: file })).sent).toMatchObject({
+      bootPages: 0,
+    });
   });
 
   it("keep nothing of a fetch that goes on after it broke", async () => {

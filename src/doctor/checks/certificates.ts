@@ -22,6 +22,8 @@ export interface CertificatesFacts {
   readonly certificates: readonly CertificateFacts[];
   /** Keys others than their owner can read. */
   readonly openKeys: readonly string[];
+  /** Else QEMU makes Diffie-Hellman parameters itself, for each migration it waits for. */
+  readonly hasDhParams: boolean;
   readonly nowMs: number;
 }
 
@@ -32,7 +34,7 @@ const KEYS = [PkiFile.serverKey, PkiFile.clientKey];
 const CERTIFICATES = [PkiFile.caCert, PkiFile.serverCert, PkiFile.clientCert];
 
 function* judge(facts: CertificatesFacts): Generator<Verdict> {
-  const { host, missing, certificates: held, openKeys, nowMs } = facts;
+  const { host, missing, certificates: held, openKeys, hasDhParams, nowMs } = facts;
   if (host === undefined) {
     yield warning(
       "Without a configuration nobody knows where they are.",
@@ -56,12 +58,18 @@ function* judge(facts: CertificatesFacts): Generator<Verdict> {
   for (const key of openKeys) {
     yield warning(`Others can read ${key}.`, `chmod 600 ${join(folder, key)}`);
   }
+  if (!hasDhParams && missing.length === 0) {
+    yield warning(
+      `Without ${PkiFile.dhParams} each direct migration to here begins up to a second later.`,
+      renew,
+    );
+  }
 }
 
 export const certificates: Check<CertificatesFacts> = {
   name: "certificates",
   gather: ({ config }) => {
-    const nothing = { missing: [], certificates: [], openKeys: [], nowMs: Date.now() };
+    const nothing = { missing: [], certificates: [], openKeys: [], hasDhParams: false, nowMs: Date.now() };
     if (config === undefined) return { ...nothing, host: undefined };
     const { name, tlsDir: folder } = config;
     const host = { name, address: config.listen.address, folder };
@@ -73,6 +81,7 @@ export const certificates: Check<CertificatesFacts> = {
       ...nothing,
       host,
       certificates: CERTIFICATES.map((file) => factsOf(file, read(file), ca)),
+      hasDhParams: existsSync(join(folder, PkiFile.dhParams)),
       openKeys: KEYS.filter((file) => (statSync(join(folder, file)).mode & 0o077) !== 0),
     };
   },

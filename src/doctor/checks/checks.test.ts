@@ -191,6 +191,7 @@ describe("certificates", () => {
     missing: [],
     certificates: [one],
     openKeys: [],
+    hasDhParams: true,
     nowMs,
   };
   const judged = (more: Partial<typeof one>) =>
@@ -221,6 +222,12 @@ describe("certificates", () => {
     expect(only(certificates.judge({ ...facts, openKeys: ["server-key.pem"] }))).toEqual([
       "warning",
       "chmod 600 /etc/godwit/pki/server-key.pem",
+    ]);
+  });
+  test("QEMU would make Diffie-Hellman parameters for each migration", () => {
+    expect(only(certificates.judge({ ...facts, hasDhParams: false }))).toEqual([
+      "warning",
+      "godwit host init --name a --address 192.0.2.1 --out /etc/godwit/pki",
     ]);
   });
   test("missing files are named once, together", () => {

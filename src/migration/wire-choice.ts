@@ -75,7 +75,12 @@ export const PLAIN_BYTES_PER_SECOND = 250e6;
 const FILLED_PAGES_MIN = 8;
 /** Above it compressing gains nothing to speak of. */
 const SHARE_MAX = 0.9;
-/** Starting two relays takes half a second: what crosses in less than this gains nothing by them. */
+/**
+ * From the choice to the first byte relays take so much longer than QEMU itself, on two busy cores (docs/benchmarks.md, "The
+ * wire"): they have to be started, and to read what they know.
+ */
+const RELAY_START_MS = 700;
+/** What crosses in less than this gains nothing by them. */
 const WORTH_MS = 1_000;
 /** What a way must gain over the plain stream. */
 const GAIN_NEEDED = 1.1;
@@ -230,9 +235,10 @@ function relayOrDirect(facts: WireFacts, measured: Measured, native: Native): Ch
     onOneThread(perCpuSecond, facts.source, target),
     share > 0 ? carries / share : Number.POSITIVE_INFINITY,
   );
-  const lostMs = (filledBytes / moves - filledBytes / native.bytesPerSecond) * 1000;
-  const isNear = moves >= native.bytesPerSecond * NEAR_ENOUGH || lostMs < WORTH_MS;
-  const rates = `about ${formatRate(moves)} of guest memory, QEMU itself ${formatRate(native.bytesPerSecond)}`;
+  const relayMs = RELAY_START_MS + (filledBytes / moves) * 1000;
+  const directMs = (filledBytes / native.bytesPerSecond) * 1000;
+  const isNear = relayMs * NEAR_ENOUGH <= directMs;
+  const rates = `about ${formatRate(moves)} of guest memory once started (${formatDuration(RELAY_START_MS)}), QEMU itself ${formatRate(native.bytesPerSecond)}`;
   const plainly = plainRate(facts, carries, target);
   if (moves < plainly * GAIN_NEEDED || !isNear) return directly(`a relay would move ${rates}`);
   return relay(

@@ -34,6 +34,10 @@ export const sidebar: readonly Section[] = [
       { text: "zstd inside Node", link: "/decisions/0003-zstd-inside-node" },
       { text: "Odd RAM under TCG", link: "/decisions/0004-odd-ram-under-tcg" },
       { text: "A run command that was never read", link: "/decisions/0005-a-run-command-never-read" },
+      {
+        text: "A page store that begins with the boot files",
+        link: "/decisions/0006-boot-files-in-the-page-store",
+      },
     ],
   },
 ];

@@ -63,8 +63,8 @@ describe.runIf(isRoot)("page stores between migrations", () => {
       const lost = sent(await moved(name, "b"));
       console.log(JSON.stringify({ there, back, again, lost }));
       expect([there.known, lost.known]).toEqual([0, 0]);
-      // Its kernel and its initial file system, which both hosts have.
-      for (const first of [there, lost]) expect(first.boot).toBeGreaterThan(5_000);
+      // Of the program it was started from, which both hosts have: one page.
+      for (const first of [there, lost]) expect(first.boot).toBeGreaterThan(0);
       expect([back.boot, again.boot]).toEqual([0, 0]);
       for (const later of [back, again]) {
         expect(later.known).toBeGreaterThan(500);

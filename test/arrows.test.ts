@@ -16,7 +16,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   qmp: ["std"],
   qemu: ["qmp", "api", "std"],
   agent: ["migration", "qmp", "qemu", "relay", "api", "std"],
-  lab: ["api", "qemu", "qmp", "agent/pki.ts", "std"],
+  lab: ["api", "qemu", "qmp", "boot/elf.ts", "agent/pki.ts", "std"],
   bench: ["lab", "api", "std"],
   doctor: ["agent", "qemu", "api", "std"],
   cli: ["api", "lab", "bench", "doctor", "stream", "agent/main.ts", "agent/pki.ts", "std"],

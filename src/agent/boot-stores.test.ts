@@ -14,11 +14,11 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, it } from "vitest";
 
+import { agentConfigIn } from "../../test/fakes/agent-config.ts";
 import { elfOf } from "../../test/fakes/packed.ts";
 import { machineSpec } from "../api/machine.ts";
 import { keptPrints } from "../relay/kept-prints.ts";
 import { bootStoreFile, madeBootStore } from "./boot-stores.ts";
-import { agentConfig } from "./config.ts";
 
 let home: string;
 let kernel: string;
@@ -29,15 +29,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-const config = (bootStores?: unknown) =>
-  agentConfig.parse({
-    name: "a",
-    stateDir: home,
-    socket: join(home, "agent.sock"),
-    listen: { address: "127.0.0.1" },
-    tlsDir: home,
-    ...(bootStores === undefined ? {} : { bootStores }),
-  });
+const config = (bootStores?: unknown) => agentConfigIn(home, { bootStores });
 const machine = (spec: object = { kernel }) =>
   machineSpec.parse({
     apiVersion: "godwit/v1",

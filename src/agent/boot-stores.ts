@@ -41,14 +41,17 @@ export async function bootStoreFile(config: AgentConfig, machine: MachineSpec): 
   const file = begin(config, machine);
   if (file === undefined) return undefined;
   await Promise.race([making.get(file), delay(WAIT_MS_MAX, undefined, { ref: false })]);
-  return madeBootStore(config, machine);
+  return isThere(file) ? file : undefined;
 }
 
 /** The file, if it is there already. Never throws. */
 export function madeBootStore(config: AgentConfig, machine: MachineSpec): string | undefined {
   const file = fileOf(config, machine);
-  if (file === undefined || statSync(file, { throwIfNoEntry: false }) === undefined) return undefined;
-  return file;
+  return file !== undefined && isThere(file) ? file : undefined;
+}
+
+function isThere(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false }) !== undefined;
 }
 
 function begin(config: AgentConfig, machine: MachineSpec): string | undefined {
@@ -58,7 +61,7 @@ function begin(config: AgentConfig, machine: MachineSpec): string | undefined {
   try {
     const now = new Date();
     // The newest stay: one that is used is as good as new.
-    if (madeBootStore(config, machine) !== undefined) utimesSync(file, now, now);
+    if (isThere(file)) utimesSync(file, now, now);
     else {
       ownFolder(dirOf(config));
       keepNewest(dirOf(config), SUFFIX, basename(file), config.bootStores.count);

@@ -14,7 +14,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, it } from "vitest";
 
-import { agentConfig } from "./config.ts";
+import { agentConfigIn } from "../../test/fakes/agent-config.ts";
 import { keptStoreFile, keptStoresDir } from "./kept-stores.ts";
 
 let home: string;
@@ -23,15 +23,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-const config = (keptStores?: unknown) =>
-  agentConfig.parse({
-    name: "a",
-    stateDir: home,
-    socket: join(home, "agent.sock"),
-    listen: { address: "127.0.0.1" },
-    tlsDir: home,
-    ...(keptStores === undefined ? {} : { keptStores }),
-  });
+const config = (keptStores?: unknown) => agentConfigIn(home, { keptStores });
 
 const unexpected = (why: string): never => {
   throw new Error(why);

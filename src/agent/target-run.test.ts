@@ -6,12 +6,12 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
+import { agentConfigIn } from "../../test/fakes/agent-config.ts";
 import { machine } from "../../test/fakes/fixtures.ts";
 import { type FakeHandler, FakeQmpServer } from "../../test/fakes/qmp-server.ts";
 import { migrateSettings } from "../api/migration.ts";
 import { nativeWire } from "../api/wire.ts";
 import { connectQmp } from "../qmp/client.ts";
-import { agentConfig } from "./config.ts";
 import { EventHub } from "./events.ts";
 import { Store, type VmRecord } from "./store.ts";
 import { TargetRun } from "./target-run.ts";
@@ -66,13 +66,7 @@ async function loaded(handlers: Readonly<Record<string, FakeHandler>> = {}): Pro
     applied: (record) => void (vm = record),
     remove: async (name) => void removed.push(name),
   };
-  const config = agentConfig.parse({
-    name: "b",
-    stateDir: dir,
-    socket: join(dir, "agent.sock"),
-    listen: { address: "127.0.0.1" },
-    tlsDir: dir,
-  });
+  const config = agentConfigIn(dir, { name: "b" });
   const log = pino({ level: "silent" });
   const run = new TargetRun(
     { config, store, hub: new EventHub(), vms: vms as Vms, log },

@@ -14,18 +14,15 @@ import { initrdFiles } from "./initrd.ts";
 import { kernelSegments } from "./kernel.ts";
 import type { Unpack } from "./unpack.ts";
 
+/** Their bytes; none where the guest has no such file. */
 export interface BootFiles {
-  readonly kernel?: Uint8Array;
-  readonly initrd?: Uint8Array;
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array;
 }
 
 /** In the order of their worth; pages of zeros left out, repeated ones not. Whole pages are views of what was handed in. */
 export function* bootPages({ kernel, initrd }: BootFiles, unpack: Unpack): Generator<Uint8Array> {
-  const files = [
-    ...(kernel === undefined ? [] : [kernel]),
-    ...(initrd === undefined ? [] : initrdFiles(initrd, unpack)),
-    ...(kernel === undefined ? [] : kernelSegments(kernel, unpack)),
-  ];
+  const files = [kernel, ...initrdFiles(initrd, unpack), ...kernelSegments(kernel, unpack)];
   for (const file of files) yield* pagesOf(file);
 }
 

@@ -2,6 +2,7 @@
  * What of a Linux kernel's file the guest's memory holds: the segments of the kernel proper, which lies packed in the
  * image that a boot loader reads. Formats: Linux, Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header"; ELF-64.
  */
+import { isElf, programHeaders, PT_LOAD } from "./elf.ts";
 import type { Unpack } from "./unpack.ts";
 
 const HDRS_AT = 0x202;
@@ -10,20 +11,14 @@ const HDRS = 0x53726448;
 const VERSION_MIN = 0x0208;
 const HEADER_END = 0x250;
 const SECTOR = 512;
-const ELF = 0x7f454c46;
-const ELF_HEADER_BYTES = 64;
-const PROGRAM_HEADER_BYTES = 56;
-const PT_LOAD = 1;
 
 const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-const isElf = (bytes: Uint8Array): boolean =>
-  bytes.length >= ELF_HEADER_BYTES && view(bytes).getUint32(0) === ELF && bytes[4] === 2 && bytes[5] === 1;
 
 /** In the order of the file; empty where it holds no kernel that is understood. */
 export function kernelSegments(image: Uint8Array, unpack: Unpack): readonly Uint8Array[] {
   const kernel = isElf(image) ? image : packedKernel(image);
   const whole = kernel === undefined || isElf(kernel) ? kernel : unpack(kernel);
-  return whole !== undefined && isElf(whole) ? loadedSegments(whole) : [];
+  return whole === undefined ? [] : loadedSegments(whole);
 }
 
 /** The payload of a bzImage, which ends with its unpacked length. */
@@ -39,18 +34,7 @@ function packedKernel(image: Uint8Array): Uint8Array | undefined {
   return to <= image.length ? image.subarray(from, to) : undefined;
 }
 
-function loadedSegments(elf: Uint8Array): readonly Uint8Array[] {
-  const header = view(elf);
-  const [table, size, count] = [
-    Number(header.getBigUint64(32, true)),
-    header.getUint16(54, true),
-    header.getUint16(56, true),
-  ];
-  if (size < PROGRAM_HEADER_BYTES || table + count * size > elf.length) return [];
-  return Array.from({ length: count }, (_, index) => table + index * size)
-    .filter((at) => header.getUint32(at, true) === PT_LOAD)
-    .map((at) => {
-      const from = Number(header.getBigUint64(at + 8, true));
-      return elf.subarray(from, from + Number(header.getBigUint64(at + 32, true)));
-    });
-}
+const loadedSegments = (elf: Uint8Array): readonly Uint8Array[] =>
+  (programHeaders(elf) ?? [])
+    .filter(({ type }) => type === PT_LOAD)
+    .map(({ offset, size }) => elf.subarray(offset, offset + size));

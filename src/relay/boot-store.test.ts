@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { elfOf } from "../../test/fakes/packed.ts";
-import { Arena } from "../../test/relay/hostile.ts";
+import { Arena, helloOf } from "../../test/relay/hostile.ts";
 import { writeCpio } from "../lab/guest/cpio.ts";
 import { PAGE_BYTES } from "../page/types.ts";
-import { type Hello, Role } from "../wire/hello.ts";
+import type { Hello } from "../wire/hello.ts";
 import { PageStore } from "../wire/store.ts";
 import { makeBootStore } from "./boot-store.ts";
 import { keptPrints, printOf } from "./kept-prints.ts";
@@ -39,19 +39,8 @@ function opened(parts: { readonly file?: string; readonly bootFile?: string }) {
   return { store, kept };
 }
 
-const hello = (more: Partial<Hello> = {}): Hello => ({
-  role: Role.source,
-  stripe: 0,
-  stripes: 1,
-  codecs: 1,
-  payloadBytesMax: 2 ** 20,
-  windowFrames: 8,
-  batchPages: 256,
-  storeSlots: SLOTS,
-  ...NO_OFFER,
-  session: new Uint8Array(16).fill(3),
-  ...more,
-});
+const hello = (more: Partial<Hello> = {}): Hello =>
+  helloOf({ storeSlots: SLOTS, session: new Uint8Array(16).fill(3), ...more });
 
 describe("a boot store", () => {
   it("holds each content once, of the kernel's segments and the files", () => {

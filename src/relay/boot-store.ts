@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 
-import { type BootFiles, bootPages } from "../boot/contents.ts";
+import { bootPages } from "../boot/contents.ts";
 import { unpack } from "../boot/unpack.ts";
 import { PAGE_BYTES } from "../page/types.ts";
 import { PRINT_BYTES } from "../wire/kept.ts";
@@ -33,10 +33,7 @@ export function makeBootStore({
   file,
   slots = STORE_SLOTS_DEFAULT,
 }: BootStoreRequest): number {
-  const files: BootFiles = {
-    ...(kernel === undefined ? {} : { kernel: bytesOf(kernel) }),
-    ...(initrd === undefined ? {} : { initrd: bytesOf(initrd) }),
-  };
+  const files = { kernel: bytesOf(kernel), initrd: bytesOf(initrd) };
   const pages = new Map<bigint, Uint8Array>();
   for (const page of bootPages(files, unpack)) {
     const print = printOf(page);
@@ -59,9 +56,9 @@ export function makeBootStore({
   return used;
 }
 
-function bytesOf(file: string): Uint8Array {
-  const { size } = statSync(file);
-  return size > FILE_BYTES_MAX ? new Uint8Array() : readFileSync(file);
+function bytesOf(file: string | undefined): Uint8Array {
+  const isOfUse = file !== undefined && statSync(file).size <= FILE_BYTES_MAX;
+  return isOfUse ? readFileSync(file) : new Uint8Array();
 }
 
 /** The first quarter of a SHA-256; 0 would mean that there is none. */

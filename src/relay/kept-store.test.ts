@@ -4,10 +4,10 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { Arena } from "../../test/relay/hostile.ts";
+import { Arena, helloOf } from "../../test/relay/hostile.ts";
 import { PAGE_BYTES } from "../page/types.ts";
 import { CodedError } from "../std/errors.ts";
-import { type Hello, Role } from "../wire/hello.ts";
+import type { Hello } from "../wire/hello.ts";
 import { PageStore } from "../wire/store.ts";
 import { KeptStore, NO_OFFER } from "./kept-store.ts";
 import { keptPrints, printOf } from "./kept-prints.ts";
@@ -25,19 +25,8 @@ const SLOTS = 8;
 const USED = 5;
 const [one, other] = [openKernels({ pages: SLOTS + 1 }), openKernels({ pages: SLOTS + 1 })];
 
-const hello = (more: Partial<Hello> = {}): Hello => ({
-  role: Role.source,
-  stripe: 0,
-  stripes: 1,
-  codecs: 1,
-  payloadBytesMax: 2 ** 20,
-  windowFrames: 8,
-  batchPages: 256,
-  storeSlots: SLOTS,
-  ...NO_OFFER,
-  session: new Uint8Array(16).fill(3),
-  ...more,
-});
+const hello = (more: Partial<Hello> = {}): Hello =>
+  helloOf({ storeSlots: SLOTS, session: new Uint8Array(16).fill(3), ...more });
 
 interface Opened {
   readonly store: PageStore;

@@ -9,10 +9,10 @@ import { join } from "node:path";
 
 import { pino } from "pino";
 
+import { agentConfigIn } from "./agent-config.ts";
 import { fakeQemuIn } from "./fake-qemu.ts";
 import { Agent } from "../../src/agent/agent.ts";
 import { AuditLog } from "../../src/agent/audit.ts";
-import { agentConfig } from "../../src/agent/config.ts";
 import { listen, makeListeners, type Listeners } from "../../src/agent/listeners.ts";
 import { Observability } from "../../src/agent/observability.ts";
 import { initCa, issueHost } from "../../src/agent/pki.ts";
@@ -48,10 +48,7 @@ export class ServedAgent implements AsyncDisposable {
     this.folder = folder;
     this.#keep = options.folder !== undefined;
     this.socketPath = join(folder, "agent.sock");
-    const config = agentConfig.parse({
-      name: "a",
-      stateDir: folder,
-      socket: this.socketPath,
+    const config = agentConfigIn(folder, {
       listen: { address: "127.0.0.1", port: 1 },
       http: {
         address: options.address ?? "127.0.0.1",

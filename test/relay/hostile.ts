@@ -7,6 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { crc32, sha256 } from "../../src/relay/bytes.ts";
 import { checkConfig, type RelayConfigInput } from "../../src/relay/config.ts";
+import { NO_OFFER } from "../../src/relay/kept-store.ts";
 import { runRelay, type RunningRelay } from "../../src/relay/run.ts";
 import { relayStatus, type RelayStatus } from "../../src/relay/status.ts";
 import { type Frame, encodeFrame, FRAME_HEADER_BYTES } from "../../src/wire/frame.ts";
@@ -25,24 +26,22 @@ export async function until(what: string, condition: () => boolean): Promise<voi
 
 export const SESSION = new Uint8Array(16).fill(9);
 
-export const helloBytes = (more: Partial<Hello> = {}): Uint8Array =>
-  encodeHello(
-    {
-      role: Role.source,
-      stripe: 0,
-      stripes: 1,
-      codecs: 5,
-      payloadBytesMax: FRAME_PAYLOAD_BYTES_MAX,
-      windowFrames: 16,
-      batchPages: BATCH_PAGES_MAX,
-      storeSlots: 256,
-      store: { id: 0n, operations: 0n },
-      boot: 0n,
-      session: SESSION,
-      ...more,
-    },
-    sha256,
-  );
+/** A source's that is right, but for what is said otherwise. */
+export const helloOf = (more: Partial<Hello> = {}): Hello => ({
+  role: Role.source,
+  stripe: 0,
+  stripes: 1,
+  codecs: 5,
+  payloadBytesMax: FRAME_PAYLOAD_BYTES_MAX,
+  windowFrames: 16,
+  batchPages: BATCH_PAGES_MAX,
+  storeSlots: 256,
+  ...NO_OFFER,
+  session: SESSION,
+  ...more,
+});
+
+export const helloBytes = (more: Partial<Hello> = {}): Uint8Array => encodeHello(helloOf(more), sha256);
 
 export const frameBytes = (...frames: readonly Frame[]): Buffer =>
   Buffer.concat(frames.flatMap((frame) => [...encodeFrame(frame, crc32)]));

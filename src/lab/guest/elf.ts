@@ -2,6 +2,7 @@
  * Finds what a kernel module or a dynamically linked program needs, from the file's own bytes. Debian's packages carry
  * no modules.dep, and ldd would run the program; both answers lie in the files.
  */
+import { programHeaders, PT_LOAD } from "../../boot/elf.ts";
 
 /** Names a kernel module depends on, from its .modinfo section ("depends=a,b"). */
 export function moduleDepends(file: Uint8Array): string[] {
@@ -25,7 +26,6 @@ export function insertOrder(wanted: readonly string[], read: (name: string) => U
   return [...order];
 }
 
-const PT_LOAD = 1;
 const PT_DYNAMIC = 2;
 const DT_NEEDED = 1n;
 const DT_STRTAB = 5n;
@@ -33,17 +33,8 @@ const DT_STRTAB = 5n;
 /** DT_NEEDED entries of a 64-bit little-endian ELF file; none for a static one. */
 export function neededLibraries(file: Uint8Array): string[] {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
-  if (bytes.readUInt32BE(0) !== 0x7f454c46 || bytes[4] !== 2) throw new RangeError("not a 64-bit ELF file");
-  const tableAt = Number(bytes.readBigUInt64LE(32));
-  const headers = Array.from({ length: bytes.readUInt16LE(56) }, (_, index) => {
-    const at = tableAt + index * bytes.readUInt16LE(54);
-    return {
-      type: bytes.readUInt32LE(at),
-      offset: Number(bytes.readBigUInt64LE(at + 8)),
-      address: Number(bytes.readBigUInt64LE(at + 16)),
-      size: Number(bytes.readBigUInt64LE(at + 32)),
-    };
-  });
+  const headers = programHeaders(file);
+  if (headers === undefined) throw new RangeError("not a 64-bit ELF file");
   const dynamic = headers.find(({ type }) => type === PT_DYNAMIC);
   if (dynamic === undefined) return [];
   const needed: number[] = [];

@@ -23,10 +23,11 @@ import type { Log } from "./log.ts";
 import type { OfficeKey } from "./office.ts";
 import { pauseFor } from "./pause.ts";
 import { Peer } from "./peers.ts";
+import type { Standby } from "../relay/standby.ts";
 import { lacksOf, preflight } from "./preflight.ts";
 import { SourceRun } from "./source-run.ts";
 import type { MigrationRecord, Store } from "./store.ts";
-import { TargetRun } from "./target-run.ts";
+import { type TargetDeps, TargetRun } from "./target-run.ts";
 import { sourceMigrationView, targetMigrationView } from "./views.ts";
 import { pageOfVms } from "./vm-page.ts";
 import { chooseAccelerator, Vms } from "./vms.ts";
@@ -38,19 +39,20 @@ export class Agent {
   readonly config: AgentConfig;
   readonly hub = new EventHub();
   readonly #store: Store;
-  readonly #log: Log;
   readonly #vms: Vms;
   readonly #peers: ReadonlyMap<string, Peer>;
   readonly #sources = new Map<string, SourceRun>();
   readonly #targets = new Map<string, TargetRun>();
   readonly #facts: Facts;
   readonly #cpu = new CpuMeter();
+  /** What every run is handed. */
+  readonly #shared: TargetDeps;
 
-  constructor(config: AgentConfig, store: Store, log: Log) {
+  constructor(config: AgentConfig, store: Store, log: Log, standby?: Standby) {
     this.config = config;
     this.#store = store;
-    this.#log = log;
     this.#vms = new Vms(config, store, this.hub);
+    this.#shared = { config, store, hub: this.hub, vms: this.#vms, log, standby };
     this.#facts = new Facts(config);
     this.#peers = new Map(config.peers.map((peer) => [peer.name, new Peer(peer, config.tlsDir)]));
   }
@@ -268,18 +270,7 @@ export class Agent {
   }
 
   #sourceRun(record: Extract<MigrationRecord, { side: "source" }>, peer: Peer): SourceRun {
-    const run = new SourceRun(
-      {
-        config: this.config,
-        store: this.#store,
-        hub: this.hub,
-        vms: this.#vms,
-        log: this.#log,
-        peer,
-        cpu: this.#cpu,
-      },
-      record,
-    );
+    const run = new SourceRun({ ...this.#shared, peer, cpu: this.#cpu }, record);
     this.#sources.set(record.id, run);
     return run;
   }
@@ -359,10 +350,7 @@ export class Agent {
   }
 
   #targetRun(record: Extract<MigrationRecord, { side: "target" }>): TargetRun {
-    const run = new TargetRun(
-      { config: this.config, store: this.#store, hub: this.hub, vms: this.#vms, log: this.#log },
-      record,
-    );
+    const run = new TargetRun(this.#shared, record);
     this.#targets.set(record.id, run);
     return run;
   }

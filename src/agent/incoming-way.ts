@@ -7,6 +7,7 @@ import type { WirePlan } from "../api/wire.ts";
 import { mayFetch } from "../qemu/check.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
+import type { Standby } from "../relay/standby.ts";
 import type { RelayHandle } from "../relay/start.ts";
 import type { AgentConfig } from "./config.ts";
 import type { Log } from "./log.ts";
@@ -26,6 +27,13 @@ export interface Listening {
   readonly instead?: string;
 }
 
+export interface IncomingDeps {
+  readonly config: AgentConfig;
+  readonly log: Log;
+  readonly vms: Pick<Vms, "record">;
+  readonly standby?: Standby | undefined;
+}
+
 export class IncomingWay {
   readonly relay: RelaySide;
   readonly #config: AgentConfig;
@@ -37,11 +45,7 @@ export class IncomingWay {
   #ending = false;
 
   constructor(
-    {
-      config,
-      log,
-      vms,
-    }: { readonly config: AgentConfig; readonly log: Log; readonly vms: Pick<Vms, "record"> },
+    { config, log, vms, standby }: IncomingDeps,
     record: MigrationRecord,
     journal: (handles: readonly RelayHandle[]) => void,
   ) {
@@ -55,6 +59,7 @@ export class IncomingWay {
       migration: record.id,
       handles: record.relays ?? [],
       journal,
+      standby,
     });
   }
 

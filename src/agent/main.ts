@@ -14,6 +14,7 @@ import { logEvents } from "./log-events.ts";
 import { Observability } from "./observability.ts";
 import { Recorder } from "./recorder.ts";
 import { serviceManager } from "./service-manager.ts";
+import { Standby } from "../relay/standby.ts";
 import { Store } from "./store.ts";
 import { startTracing } from "./tracing.ts";
 
@@ -29,7 +30,11 @@ export async function runAgent(configFile: string): Promise<void> {
   rmSync(config.socket, { force: true });
 
   const store = new Store(join(config.stateDir, "agent.db"), { reserveBytes: RESERVE_BYTES });
-  const agent = new Agent(config, store, log);
+  const { stateDir, tlsDir, name } = config;
+  const standby = config.standbyRelay
+    ? new Standby({ dir: join(stateDir, "standby"), tlsDir, name })
+    : undefined;
+  const agent = new Agent(config, store, log, standby);
   logEvents(agent.hub, log);
   const observability = new Observability({
     config,
@@ -48,6 +53,7 @@ export async function runAgent(configFile: string): Promise<void> {
   audit.note({ who: "agent", what: "start", to: config.name, outcome: "done", code: null });
   log.info({ socket: config.socket, listen: config.listen }, "ready");
   manager.ready();
+  standby?.fill(0);
 
   await new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);
@@ -62,6 +68,7 @@ export async function runAgent(configFile: string): Promise<void> {
   await recorder.close();
   observability.close();
   await tracing.close();
+  standby?.close();
   agent.close();
 }
 

@@ -17,6 +17,7 @@ import {
   type StartConfig,
   startRelay,
 } from "../relay/start.ts";
+import type { Standby } from "../relay/standby.ts";
 import type { RelayStatus } from "../relay/status.ts";
 import { CodedError } from "../std/errors.ts";
 
@@ -34,6 +35,9 @@ const LAST_WORDS_POLL_MS = 5;
 /** One that ended well then writes its page store, when nobody waits for it any more. */
 const KEEPING_MS_MAX = 10_000;
 
+/** After the end of one the next is made ready: behind the hand-over, and what the hosts then do at once. */
+const FILL_AFTER_MS = 1_000;
+
 /** A relay answers within a few ms; one that was stopped must not hold anybody up. */
 const ANSWER_MS = 500;
 
@@ -46,6 +50,8 @@ export interface RelaySideOptions {
   readonly handles: readonly RelayHandle[];
   /** Called before anything depends on the new relay. */
   readonly journal: (handles: readonly RelayHandle[]) => void;
+  /** Taken if there is one; another is then made ready at the end. */
+  readonly standby?: Standby | undefined;
 }
 
 export class RelaySide {
@@ -78,7 +84,8 @@ export class RelaySide {
     this.#relay = undefined;
     if (this.#ended) throw noLongerWanted();
     const dir = this.#folder(this.#handles.length);
-    const relay = await startRelay(configOf(join(dir, QEMU_SOCKET)), dir);
+    const { standby } = this.#options;
+    const relay = await startRelay(configOf(join(dir, QEMU_SOCKET)), dir, { standby });
     if (this.#ended) {
       await relay.kill();
       rmSync(dir, { recursive: true, force: true });
@@ -178,6 +185,7 @@ export class RelaySide {
     await this.#relay?.kill();
     this.#relay = undefined;
     await endFolders(this.#options.stateDir, (key) => key === keyOf(this.#options.migration));
+    this.#options.standby?.fill(FILL_AFTER_MS);
   }
 
   #folder(number: number): string {

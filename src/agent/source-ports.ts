@@ -7,6 +7,7 @@ import type { Evidence } from "./evidence.ts";
 import type { Log } from "./log.ts";
 import type { CpuMeter } from "./cpu.ts";
 import type { Peer } from "./peers.ts";
+import type { Standby } from "../relay/standby.ts";
 import type { RelaySide } from "./relay-side.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import type { Vms } from "./vms.ts";
@@ -17,6 +18,7 @@ export interface SourceDeps {
   readonly hub: EventHub;
   readonly vms: Vms;
   readonly log: Log;
+  readonly standby?: Standby | undefined;
   readonly peer: Peer;
   readonly cpu: CpuMeter;
 }

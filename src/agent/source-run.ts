@@ -55,6 +55,7 @@ export class SourceRun implements Run {
         this.#record = { ...this.#record, relays };
         deps.store.commit(this.#record);
       },
+      standby: deps.standby,
     });
     this.#job = { settings: record.settings, technique: techniques[record.settings.technique] };
     this.#qemu = new SourceQemu(this);

@@ -9,6 +9,7 @@ import {
   targetIsFinal,
 } from "../migration/target.ts";
 import type { QemuProcess } from "../qemu/types.ts";
+import type { Standby } from "../relay/standby.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { bootId, nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
@@ -30,6 +31,7 @@ export interface TargetDeps {
   readonly hub: EventHub;
   readonly vms: Vms;
   readonly log: Log;
+  readonly standby?: Standby | undefined;
 }
 type TargetRecord = Extract<MigrationRecord, { side: "target" }>;
 

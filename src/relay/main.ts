@@ -1,4 +1,7 @@
-/** The relay's process: `node src/relay/main.ts CONFIG.json`. Exit code 0 when all was carried. */
+/**
+ * The relay's process: `node src/relay/main.ts CONFIG.json`, or `--standby DIR TLS-DIR NAME` with the configuration named
+ * later, as a line of standard input. Exit code 0 when all was carried.
+ */
 import { flushCompileCache } from "node:module";
 import { setPriority } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
@@ -6,12 +9,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { readConfig } from "./config.ts";
 import { KEEP_AFTER_MS } from "./limits.ts";
+import { awaitOrders } from "./orders.ts";
 import { runRelay, type RunningRelay } from "./run.ts";
 
 const LEAST_PRIORITY = 19;
 
-const [, , file] = process.argv;
+const [, , ...args] = process.argv;
 try {
+  const isStandby = args[0] === "--standby";
+  const file = isStandby ? await awaitOrders(args.slice(1)) : args[0];
+  // Nobody will ever name one.
+  if (isStandby && file === undefined) process.exit();
   if (file === undefined) throw new CodedError("USAGE", { problem: "A relay needs its configuration file." });
   const relay = await runRelay(readConfig(file));
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -21,8 +29,8 @@ try {
   }
   const { error, port } = relay.status();
   if (port !== null && error === null) process.stdout.write(`listening on port ${port}\n`);
-  // Now, because most relays are ended from outside, with nothing left to say.
-  flushCompileCache();
+  // Now, because most relays are ended from outside, with nothing left to say. On standby it was done while there was time.
+  if (!isStandby) flushCompileCache();
   const last = await relay.ended;
   if (last.error !== null) process.stderr.write(`${last.error.code}: ${last.error.message}\n`);
   process.exitCode = last.error === null ? 0 : 1;

@@ -15,6 +15,8 @@ const MICROSECONDS = 1e6;
 export interface RunningRelay {
   /** The final status. Never rejects. */
   readonly ended: Promise<RelayStatus>;
+  /** Both relays know each other. Rejects with why they never will. */
+  readonly connected: Promise<void>;
   /** After a good end, whether `keep` has something to do. */
   readonly mayKeep: boolean;
   /** Writes the page store for the next migration. Nobody waits for it. @throws CodedError when it cannot. */
@@ -57,6 +59,7 @@ export async function runRelay(config: RelayConfig): Promise<RunningRelay> {
   await Promise.race([ready, ended]);
   return {
     ended,
+    connected: started,
     get mayKeep() {
       return error === undefined && side.kept?.isKept === true;
     },

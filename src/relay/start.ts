@@ -2,24 +2,23 @@
  * A relay as a process: started so that it outlives the agent, found again by its handle, asked over its socket, ended
  * for certain. When it runs is the agent's business.
  */
-import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { z } from "zod";
 
-import { CodedError } from "../std/errors.ts";
-import { programPath } from "../std/program-path.ts";
 import { startTicksOf } from "./alive.ts";
 import { checkConfig, type RelayConfig, type RelayConfigInput, type RelayTarget } from "./config.ts";
+import { relayFailed, spawnRelay } from "./spawn.ts";
+import type { Standby } from "./standby.ts";
 import { relayStatus, type RelayStatus } from "./status.ts";
 import type { StatusRequest } from "./status-socket.ts";
 
-const MAIN = programPath(import.meta.url, "./main.ts");
-/** From spawn to its first answer; 0.2 s on an idle machine. */
+/** From spawn to its first answer: 0.2 s on an idle machine, some ms with one that waited. */
 const START_TIMEOUT_MS = 20_000;
+const START_POLL_MS = 5;
 const ANSWER_TIMEOUT_MS = 5_000;
 const POLL_MS = 20;
 const KILL_TIMEOUT_MS = 5_000;
@@ -67,7 +66,7 @@ const filesOf = (dir: string) =>
 export async function startRelay(
   input: StartConfig,
   dir: string,
-  timeoutMs = START_TIMEOUT_MS,
+  { standby, timeoutMs = START_TIMEOUT_MS }: { standby?: Standby | undefined; timeoutMs?: number } = {},
 ): Promise<RelayProcess> {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const files = filesOf(dir);
@@ -75,23 +74,12 @@ export async function startRelay(
   const config: RelayConfig = checkConfig({ ...input, statusSocket, resultFile });
   for (const file of [statusSocket, resultFile, files.handle]) rmSync(file, { force: true });
   writeFileSync(files.config, JSON.stringify(config), { mode: 0o600 });
-  const log = openSync(files.log, "a", 0o600);
-  const child = spawn(process.execPath, [MAIN, files.config], {
-    detached: true,
-    stdio: ["ignore", log, log],
-  });
-  closeSync(log);
-  const gone = new Promise<void>((resolve) => {
-    child.once("exit", () => resolve());
-    child.once("error", () => resolve());
-  });
-  const { pid } = child;
-  // Read at once: the child cannot be collected before this function yields.
-  const startTicks = pid === undefined ? undefined : startTicksOf(pid);
-  if (pid === undefined || startTicks === undefined) throw failed("it did not start", files.log);
+  const waiting = standby?.take();
+  const { pid, startTicks, gone } = waiting ?? spawnRelay([files.config], files.log);
   const handle: RelayHandle = { pid, startTicks, dir };
   writeFileSync(files.handle, JSON.stringify(handle), { mode: 0o600 });
-  child.unref();
+  // Not before it can be found again.
+  waiting?.begin(files.config, files.log);
   const relay = new Running(handle, gone);
   const deadline = performance.now() + timeoutMs;
   for (;;) {
@@ -100,12 +88,12 @@ export async function startRelay(
       relay.port = status.port ?? undefined;
       return relay as RelayProcess;
     }
-    if (startTicksOf(pid) !== startTicks) throw failed("it ended", files.log);
+    if (startTicksOf(pid) !== startTicks) throw relayFailed("it ended", files.log);
     if (performance.now() > deadline) {
       await relay.kill();
-      throw failed(`it did not answer within ${timeoutMs} ms`, files.log);
+      throw relayFailed(`it did not answer within ${timeoutMs} ms`, files.log);
     }
-    await delay(POLL_MS);
+    await delay(START_POLL_MS);
   }
 }
 
@@ -151,7 +139,7 @@ class Running {
     const live = await this.#ask({ do: "status" }).catch(() => undefined);
     const status = live ?? lastStatus(this.handle.dir);
     if (status === undefined)
-      throw failed("it does not answer and left no result", filesOf(this.handle.dir).log);
+      throw relayFailed("it does not answer and left no result", filesOf(this.handle.dir).log);
     return status;
   }
 
@@ -171,7 +159,7 @@ class Running {
     const { pid, startTicks, dir } = this.handle;
     const deadline = performance.now() + KILL_TIMEOUT_MS;
     while (startTicksOf(pid) === startTicks) {
-      if (performance.now() > deadline) throw failed(`process ${pid} did not end`, filesOf(dir).log);
+      if (performance.now() > deadline) throw relayFailed(`process ${pid} did not end`, filesOf(dir).log);
       try {
         process.kill(pid, "SIGKILL");
       } catch (error) {
@@ -216,17 +204,4 @@ function parsedJson(text: string): unknown {
 
 async function goneStranger({ pid, startTicks }: RelayHandle): Promise<void> {
   while (startTicksOf(pid) === startTicks) await delay(POLL_MS, undefined, { ref: false });
-}
-
-function failed(why: string, log: string): CodedError {
-  let words = "";
-  try {
-    words = readFileSync(log, "utf8").trim().slice(-500);
-  } catch {
-    // No log, no words.
-  }
-  return new CodedError("TOOL_FAILED", {
-    command: "the relay",
-    why: words === "" ? why : `${why}; log: ${words}`,
-  });
 }

@@ -1,0 +1,44 @@
+/** What a relay on standby does until its configuration is named on its standard input (standby.ts). */
+import { flushCompileCache } from "node:module";
+import { join } from "node:path";
+
+import { toCodedError } from "../std/errors.ts";
+import { rehearse } from "./rehearsal.ts";
+
+/** A path of the file system, and no more. */
+const LINE_BYTES_MAX = 4096;
+
+/** The configuration's file; undefined when whoever would have named it is gone. */
+export async function awaitOrders([dir = "", tlsDir = "", name = ""]: readonly string[]): Promise<
+  string | undefined
+> {
+  const stop = new AbortController();
+  const line = firstLine().finally(() => stop.abort());
+  await rehearse({ dir: join(dir, "rehearsal"), tlsDir, name, signal: stop.signal }).catch(
+    (error: unknown) => {
+      if (!stop.signal.aborted) process.stderr.write(`the rehearsal failed: ${toCodedError(error).message}\n`);
+    },
+  );
+  // Now: most relays are ended from outside, with nothing left to say.
+  flushCompileCache();
+  return line;
+}
+
+function firstLine(): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let text = "";
+    const end = (line: string | undefined): void => {
+      process.stdin.destroy();
+      resolve(line);
+    };
+    process.stdin.setEncoding("utf8");
+    process.stdin.on("data", (part: string) => {
+      text += part;
+      const length = text.indexOf("\n");
+      if (length >= 0) end(text.slice(0, length));
+      else if (text.length > LINE_BYTES_MAX) end(undefined);
+    });
+    process.stdin.on("end", () => end(undefined));
+    process.stdin.on("error", () => end(undefined));
+  });
+}

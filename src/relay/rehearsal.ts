@@ -1,0 +1,146 @@
+/**
+ * A relay that waits for its migration carries one of its own meanwhile: both sides in this process, over loopback, with
+ * made-up pages. What a process does for the first time it does slowly (code that is interpreted, then compiled; a
+ * first handshake); a guest of 84 MiB is over before that ends. Nothing of it is kept.
+ */
+import { mkdirSync, rmSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+
+import { PAGE_BYTES } from "../page/types.ts";
+import { encodeRecords } from "../stream/encode.ts";
+import { encodeReturn } from "../stream/return-path.ts";
+import { StreamWriter } from "../stream/writer.ts";
+import { CodedError } from "../std/errors.ts";
+import { checkConfig } from "./config.ts";
+import { writeAll } from "./qemu-socket.ts";
+import { type RunningRelay, runRelay } from "./run.ts";
+
+export interface Rehearsal {
+  /** Made and removed. */
+  readonly dir: string;
+  /** This host's, and its own name: it is its own peer. */
+  readonly tlsDir: string;
+  readonly name: string;
+  readonly signal: AbortSignal;
+}
+
+const PAGES = 768;
+const ROUNDS = 12;
+const SECTION_PAGES = 64;
+const STORE_BYTES = 4 * 2 ** 20;
+const RAM_ID = 2;
+const BLOCK = { name: "pc.ram", usedBytes: PAGES * PAGE_BYTES };
+/** Bits of a page that is new: half of it compresses, as a guest's does. */
+const NOISE_BYTES = PAGE_BYTES / 2;
+
+/** @throws when it does not go well, which says nothing about what comes; leaves nothing either way. */
+export async function rehearse({ dir, tlsDir, name, signal }: Rehearsal): Promise<void> {
+  const closers: (() => void)[] = [];
+  const stop = (): void => {
+    for (const close of closers.splice(0)) close();
+  };
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    const [qemuIn, qemuOut] = [join(dir, "in.sock"), join(dir, "out.sock")];
+    const common = {
+      id: "rehearsal",
+      tlsDir,
+      peerName: name,
+      capabilities: { postcopyRam: false },
+      bandwidthBytesPerSecond: null,
+      codec: "auto",
+      encode: true,
+      storeBytes: STORE_BYTES,
+    } as const;
+    const side = async (more: object, at: string): Promise<RunningRelay> => {
+      const files = { statusSocket: join(dir, `${at}.sock`), resultFile: join(dir, `${at}.json`) };
+      const relay = await runRelay(checkConfig({ ...common, ...files, ...more }));
+      closers.push(() => relay.abort(over()));
+      return relay;
+    };
+    closers.push(await loadingQemu(qemuIn));
+    const listen = { address: "127.0.0.1", portMin: 0, portMax: 0 };
+    const target = await side({ side: "target", qemuSocket: qemuIn, listen }, "t");
+    const to = { address: "127.0.0.1", port: target.status().port ?? 0 };
+    const source = await side({ side: "source", qemuSocket: qemuOut, connections: 1, target: to }, "s");
+    await source.connected;
+    if (signal.aborted) return;
+    const qemu = connect({ path: qemuOut, allowHalfOpen: true }).resume();
+    qemu.on("error", () => qemu.destroy());
+    closers.push(() => qemu.destroy());
+    for (const bytes of guest()) if (!(await writeAll(qemu, bytes))) break;
+    qemu.end();
+    await Promise.all([source.ended, target.ended]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    stop();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+const over = (): CodedError => new CodedError("LINK_LOST", { why: "the rehearsal is over" });
+
+/** Stands for the target's QEMU: takes everything and says that it did. */
+async function loadingQemu(path: string): Promise<() => void> {
+  const open = new Set<Socket>();
+  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.on("end", () => socket.end(encodeReturn({ kind: "shut", value: 0 })));
+    socket.resume();
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, resolve);
+  });
+  return () => {
+    server.close();
+    for (const socket of open) socket.destroy();
+  };
+}
+
+/** A stream in pieces, each good until the next: pages new, seen before, zero, then changed a little in every round. */
+function* guest(): Generator<Uint8Array> {
+  yield encodeRecords([
+    { kind: "header" },
+    { kind: "configuration", machine: "rehearsal" },
+    { kind: "section-begin", section: { type: "start", id: RAM_ID, idstr: "ram", instance: 0, version: 4 } },
+    { kind: "ram-size", totalBytes: BLOCK.usedBytes },
+    { kind: "ram-block", block: BLOCK },
+    { kind: "mark", mark: "eos" },
+    { kind: "section-end", id: RAM_ID },
+  ]);
+  const writer = new StreamWriter(new Uint8Array(SECTION_PAGES * (PAGE_BYTES + 32) + 64), PAGE_BYTES);
+  writer.addBlock(BLOCK);
+  const bytes = new Uint8Array(PAGE_BYTES);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (let first = 0; first < PAGES; first += SECTION_PAGES) {
+      writer.clear();
+      writer.begin("part", RAM_ID);
+      for (let page = first; page < first + SECTION_PAGES; page += 1) {
+        if (page % 3 === 2) writer.zero(0, page * PAGE_BYTES);
+        else writer.page(0, page * PAGE_BYTES, fill(bytes, page, round), 0);
+      }
+      writer.end();
+      yield writer.written;
+    }
+  }
+  yield encodeRecords([
+    { kind: "section-begin", section: { type: "end", id: RAM_ID } },
+    { kind: "mark", mark: "eos" },
+    { kind: "section-end", id: RAM_ID },
+    { kind: "opaque", bytes: new Uint8Array(PAGE_BYTES) },
+  ]);
+}
+
+/** Every sixth is what the page three before it is; the others are their own. */
+function fill(bytes: Uint8Array, page: number, round: number): Uint8Array {
+  let word = (page % 6 === 4 ? page - 3 : page) + 1;
+  for (let at = 0; at < PAGE_BYTES; at += 1) {
+    if (at < NOISE_BYTES) word = (Math.imul(word, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[at] = at < NOISE_BYTES ? word >>> 24 : at >>> 5;
+  }
+  return bytes.fill(round, 64, 64 + (page % 2 === 0 ? 16 : 0));
+}

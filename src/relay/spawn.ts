@@ -1,0 +1,51 @@
+/** A relay's process, started so that it outlives whoever starts it. What it is told, and when, is start.ts and standby.ts. */
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import type { Writable } from "node:stream";
+
+import { CodedError } from "../std/errors.ts";
+import { programPath } from "../std/program-path.ts";
+import { startTicksOf } from "./alive.ts";
+
+const MAIN = programPath(import.meta.url, "./main.ts");
+
+export interface Spawned {
+  readonly pid: number;
+  readonly startTicks: number;
+  readonly gone: Promise<void>;
+  /** With `listens`. */
+  readonly stdin: Writable | null;
+}
+
+/** @throws CodedError TOOL_FAILED */
+export function spawnRelay(args: readonly string[], logFile: string, listens = false): Spawned {
+  const log = openSync(logFile, "a", 0o600);
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    detached: true,
+    stdio: [listens ? "pipe" : "ignore", log, log],
+  });
+  closeSync(log);
+  const gone = new Promise<void>((resolve) => {
+    child.once("exit", () => resolve());
+    child.once("error", () => resolve());
+  });
+  const { pid, stdin } = child;
+  // Read at once: the child cannot be collected before this function returns.
+  const startTicks = pid === undefined ? undefined : startTicksOf(pid);
+  if (pid === undefined || startTicks === undefined) throw relayFailed("it did not start", logFile);
+  child.unref();
+  return { pid, startTicks, gone, stdin };
+}
+
+export function relayFailed(why: string, logFile: string): CodedError {
+  let words = "";
+  try {
+    words = readFileSync(logFile, "utf8").trim().slice(-500);
+  } catch {
+    // No log, no words.
+  }
+  return new CodedError("TOOL_FAILED", {
+    command: "the relay",
+    why: words === "" ? why : `${why}; log: ${words}`,
+  });
+}

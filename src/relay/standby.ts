@@ -1,0 +1,91 @@
+/**
+ * A relay that is started before it is needed: a process takes half a second to come up, most moves of a small guest no
+ * longer than that. It waits with everything loaded and rehearsed (rehearsal.ts) for the name of its configuration. One per
+ * agent; when the agent dies it ends, and nothing has begun.
+ */
+import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Socket } from "node:net";
+
+import { startTicksOf } from "./alive.ts";
+import { type Spawned, spawnRelay } from "./spawn.ts";
+
+export interface StandbyOptions {
+  /** Its own; what lies there goes. */
+  readonly dir: string;
+  /** This host's certificates, and its name on them. */
+  readonly tlsDir: string;
+  readonly name: string;
+}
+
+/** One that waits, and is the taker's from now on. */
+export interface Waiting extends Omit<Spawned, "stdin"> {
+  /** It begins, and logs here from now on. */
+  begin(configFile: string, logFile: string): void;
+}
+
+export class Standby {
+  readonly #options: StandbyOptions;
+  #waiting: Spawned | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: StandbyOptions) {
+    this.#options = options;
+  }
+
+  /** In so many ms there is one that waits, or begins to; until then whoever needs one starts it as usual. */
+  fill(afterMs: number): void {
+    if (this.#closed || this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (!this.#isThere()) this.#start();
+    }, afterMs);
+    this.#timer.unref();
+  }
+
+  take(): Waiting | undefined {
+    const spawned = this.#waiting;
+    if (spawned === undefined || !this.#isThere()) return undefined;
+    this.#waiting = undefined;
+    const { pid, startTicks, gone } = spawned;
+    const begin = (configFile: string, logFile: string): void => {
+      renameSync(this.#logFile, logFile);
+      spawned.stdin?.end(`${configFile}\n`);
+    };
+    return { pid, startTicks, gone, begin };
+  }
+
+  /** Ends the one that waits. Safe to repeat. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#waiting?.stdin?.destroy();
+    this.#waiting = undefined;
+  }
+
+  #isThere(): boolean {
+    const waiting = this.#waiting;
+    return waiting !== undefined && startTicksOf(waiting.pid) === waiting.startTicks;
+  }
+
+  #start(): void {
+    const { dir, tlsDir, name } = this.#options;
+    try {
+      rmSync(dir, { recursive: true, force: true });
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      const spawned = spawnRelay(["--standby", dir, tlsDir, name], this.#logFile, true);
+      // Its death is found when it is taken; the pipe tells of it too, and must not be the agent's.
+      spawned.stdin?.on("error", () => {});
+      (spawned.stdin as Socket | null)?.unref();
+      this.#waiting = spawned;
+    } catch {
+      // Without one a relay starts when it is needed, and says there what is wrong.
+      this.#waiting = undefined;
+    }
+  }
+
+  get #logFile(): string {
+    return join(this.#options.dir, "relay.log");
+  }
+}

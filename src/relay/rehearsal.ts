@@ -31,7 +31,7 @@ const SECTION_PAGES = 64;
 const STORE_BYTES = 4 * 2 ** 20;
 const RAM_ID = 2;
 const BLOCK = { name: "pc.ram", usedBytes: PAGES * PAGE_BYTES };
-/** Bits of a page that is new: half of it compresses, as a guest's does. */
+/** The rest of a page says little, as a guest's does. */
 const NOISE_BYTES = PAGE_BYTES / 2;
 
 /** @throws when it does not go well, which says nothing about what comes; leaves nothing either way. */
@@ -101,7 +101,7 @@ async function loadingQemu(path: string): Promise<() => void> {
   };
 }
 
-/** A stream in pieces, each good until the next: pages new, seen before, zero, then changed a little in every round. */
+/** A stream in pieces, each good until the next. */
 function* guest(): Generator<Uint8Array> {
   yield encodeRecords([
     { kind: "header" },
@@ -135,12 +135,17 @@ function* guest(): Generator<Uint8Array> {
   ]);
 }
 
-/** Every sixth is what the page three before it is; the others are their own. */
+/** A quarter each: new in every round, changed a little, as it was, and what another page is. */
 function fill(bytes: Uint8Array, page: number, round: number): Uint8Array {
-  let word = (page % 6 === 4 ? page - 3 : page) + 1;
-  for (let at = 0; at < PAGE_BYTES; at += 1) {
+  const kind = page % 4;
+  const content = kind === 3 ? (page ^ 2) + PAGES * (round % 2) : kind === 0 ? page + PAGES * round : page;
+  let word = content + 1;
+  for (let at = 0; at < PAGE_BYTES; at += 4) {
     if (at < NOISE_BYTES) word = (Math.imul(word, 1_664_525) + 1_013_904_223) >>> 0;
-    bytes[at] = at < NOISE_BYTES ? word >>> 24 : at >>> 5;
+    bytes[at] = word >>> 24;
+    bytes[at + 1] = word >>> 16;
+    bytes[at + 2] = at >>> 5;
+    bytes[at + 3] = content;
   }
-  return bytes.fill(round, 64, 64 + (page % 2 === 0 ? 16 : 0));
+  return kind === 1 ? bytes.fill(round, 64, 80) : bytes;
 }

@@ -9,6 +9,9 @@ import { compressBound } from "./zstd.ts";
 /** Outgoing, a payload lies behind its header; compressed it may be longer than it was. */
 export const SLOT_BYTES = FRAME_HEADER_BYTES + compressBound(FRAME_SLOT_BYTES);
 
+/** Of sides that are over: the next in this process takes them (a rehearsal's, rehearsal.ts). */
+const left: Uint8Array[] = [];
+
 export class Slots {
   #free: Uint8Array[] = [];
   #made = 0;
@@ -22,14 +25,21 @@ export class Slots {
     const free = this.#free.pop();
     if (free !== undefined) return free;
     this.#made += 1;
-    // Only what is written to becomes resident.
-    return new Uint8Array(SLOT_BYTES);
+    return left.pop() ?? makeSlot();
   }
 
   give(slot: Uint8Array): void {
     this.#free.push(slot);
   }
+
+  /** Nobody takes one any more; those that are out are let go. */
+  close(): void {
+    left.push(...this.#free.splice(0));
+  }
 }
+
+/** Not cleared, so that only what is written to becomes resident; what is read was written before. */
+const makeSlot = (): Uint8Array => new Uint8Array(Buffer.allocUnsafeSlow(SLOT_BYTES).buffer);
 
 /** Where an outgoing slot's payload is. */
 export const payloadOf = (slot: Uint8Array, bytes: number): Uint8Array =>

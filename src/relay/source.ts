@@ -328,6 +328,7 @@ export class SourceSide implements Side {
     this.#phase = error === undefined ? "done" : "failed";
     if (error === undefined) this.#qemu?.end();
     else this.#qemu?.destroy();
+    this.#slots.close();
     this.#end.resolve(error ?? this.#incomplete());
   }
 
@@ -347,11 +348,13 @@ interface Stored {
   readonly kept: KeptStore;
 }
 
+/** Of the kernels' memory, in front of the page store. */
+export const SOURCE_PAGES = (INTAKE_BYTES + ENCODER_BYTES) / PAGE_BYTES + 2 + BACKLOG_PAGES;
+
 function openStore({ storeBytes, storeFile: file, bootFile }: SourceConfig): Stored {
   const slots = Math.floor(storeBytes / PAGE_BYTES);
-  const ownPages = (INTAKE_BYTES + ENCODER_BYTES) / PAGE_BYTES + 2 + BACKLOG_PAGES;
-  const kernels = openKernels({ pages: ownPages + slots });
-  const store = new PageStore(kernels, { base: ownPages * PAGE_BYTES, slots });
+  const kernels = openKernels({ pages: SOURCE_PAGES + slots });
+  const store = new PageStore(kernels, { base: SOURCE_PAGES * PAGE_BYTES, slots });
   const encoder = new Encoder(kernels, store, INTAKE_BYTES);
   const kept = new KeptStore({
     file,

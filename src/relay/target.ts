@@ -22,6 +22,9 @@ import { Slots } from "./slots.ts";
 import { PageCounts } from "./status.ts";
 import { Wire } from "./wire.ts";
 
+/** Of the kernels' memory, in front of the page store. */
+export const TARGET_PAGES = DECODER_BYTES / PAGE_BYTES;
+
 export class TargetSide implements Side {
   readonly ended: Promise<CodedError | undefined>;
   readonly #config: TargetConfig;
@@ -88,7 +91,7 @@ export class TargetSide implements Side {
   #openStore(): void {
     const { storeBytes, storeFile: file, bootFile } = this.#config;
     const slots = Math.floor(storeBytes / PAGE_BYTES);
-    const kernels = openKernels({ pages: DECODER_BYTES / PAGE_BYTES + slots });
+    const kernels = openKernels({ pages: TARGET_PAGES + slots });
     const store = new PageStore(kernels, { base: DECODER_BYTES, slots });
     const decoder = new Decoder(kernels, store, 0);
     this.#kept = new KeptStore({ file, bootFile, kernels, store, reset: () => store.reset(0n) });
@@ -212,6 +215,7 @@ export class TargetSide implements Side {
     this.#phase = error === undefined ? "done" : "failed";
     if (error === undefined) this.#qemu?.end();
     else this.#qemu?.destroy();
+    this.#slots.close();
     this.#end.resolve(error);
   }
 }

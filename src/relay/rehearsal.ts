@@ -13,7 +13,8 @@ import { encodeReturn } from "../stream/return-path.ts";
 import { StreamWriter } from "../stream/writer.ts";
 import { CodedError } from "../std/errors.ts";
 import { checkConfig } from "./config.ts";
-import { writeAll } from "./qemu-socket.ts";
+import { READ_BYTES } from "./limits.ts";
+import { withBuffer, writeAll } from "./qemu-socket.ts";
 import { type RunningRelay, runRelay } from "./run.ts";
 
 export interface Rehearsal {
@@ -85,7 +86,9 @@ const over = (): CodedError => new CodedError("LINK_LOST", { why: "the rehearsal
 /** Stands for the target's QEMU: takes everything and says that it did. */
 async function loadingQemu(path: string): Promise<() => void> {
   const open = new Set<Socket>();
-  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
+  const onread = { buffer: new Uint8Array(READ_BYTES), callback: () => true };
+  const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (connection) => {
+    const socket = withBuffer(connection, onread);
     open.add(socket);
     socket.on("error", () => socket.destroy());
     socket.on("end", () => socket.end(encodeReturn({ kind: "shut", value: 0 })));

@@ -115,7 +115,10 @@ export class Agent {
       const vmNames = this.#vms.list().map((vm) => vm.name);
       return { facts: await this.#facts.read(), vmNames, missing: await missingHere(body.machine) };
     },
-    peerLink: ({ peer, body }) => (this.#trusted(peer), { bytes: body.bytes, ...this.#cpu.idle() }),
+    peerLink: ({ peer, body: { bytes } }) => {
+      this.#trusted(peer);
+      return { bytes, ...this.#cpu.idle(), relayWaits: this.#shared.standby?.waits ?? false };
+    },
     peerVms: (asked) => (this.#trusted(asked.peer), this.#vms.list()),
     prepare: (asked) => this.#prepare(asked),
     listen: async (asked) => {

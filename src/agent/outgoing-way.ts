@@ -31,21 +31,24 @@ function knownTo({ deps: { config }, record: { peer, origin } }: Run): ReadonlyS
 
 export interface Measured {
   readonly source: Cpus;
+  /** At the source; for the target's `burst` says it. */
+  readonly relayWaits: boolean;
   readonly burst: MeasuredLink | undefined;
 }
 
 /** Before anything else is begun on either host: what is busy is slow to answer. Never rejects; a few hundredths of a second. */
-export async function measureWay({ record, deps: { cpu, peer } }: Run): Promise<Measured> {
+export async function measureWay({ record, deps: { cpu, peer, standby } }: Run): Promise<Measured> {
   const source = cpu.idle();
+  const relayWaits = standby?.waits ?? false;
   const burst = needsMeasuring(record.settings) ? await measureLink(peer) : lastMeasured(peer);
-  return { source, burst };
+  return { source, relayWaits, burst };
 }
 
 /** Never rejects, and takes no longer than its samples' limits. */
 export async function chooseWay(
   run: Run,
   qemu: QemuProcess | undefined,
-  { source, burst }: Measured,
+  { source, relayWaits, burst }: Measured,
 ): Promise<Chosen> {
   const { settings, origin } = run.record;
   const content =
@@ -59,6 +62,7 @@ export async function chooseWay(
     target: burst?.target,
     content,
     source,
+    relaysWait: relayWaits && burst?.relayWaits === true,
     freeBytes: origin.freeBytes ?? 0,
     oneMachine: origin.oneMachine ?? false,
     capabilities: new Set(origin.capabilities ?? []),

@@ -64,13 +64,18 @@ export const peerRoutes = {
     method: "POST",
     path: "/peer/link",
     summary:
-      "Counts the bytes of a burst, by which the source measures the link; tells how busy this host is",
+      "Counts the bytes of a burst, by which the source measures the link; tells how busy this host is, and whether a relay waits",
     right: "receive-here",
     changesNothing: true,
     /** application/octet-stream; the bytes are counted and dropped. */
     body: z.strictObject({ bytes: z.int() }),
     status: 200,
-    answer: z.strictObject({ bytes: z.int(), cpus: z.number(), idleCpus: z.number() }),
+    answer: z.strictObject({
+      bytes: z.int(),
+      cpus: z.number(),
+      idleCpus: z.number(),
+      relayWaits: z.boolean().default(false),
+    }),
   },
   peerVms: {
     method: "GET",

@@ -26,6 +26,7 @@ const facts = (settings: z.input<typeof migrateSettings> = {}, more: Partial<Wir
   content: content(128, 0.4),
   source: idle,
   target: idle,
+  relaysWait: false,
   oneMachine: false,
   freeBytes: 8192 * MIB,
   capabilities: new Set(["multifd", "postcopy-ram"]),
@@ -72,6 +73,13 @@ describe("auto", () => {
     expect(reason).toContain("a relay would move");
     expect(chooseWire(facts({}, { ...small, content: content(128, 0.4, 110) })).plan.path).toBe("relay");
     expect(chooseWire(facts({}, { ramBytes: 512 * MIB })).plan.path).toBe("relay");
+    // Started already, on both hosts.
+    expect(chooseWire(facts({}, { ...small, relaysWait: true })).plan.path).toBe("relay");
+  });
+
+  test("says how old its measurement of the link is", () => {
+    const { reason } = chooseWire(facts({}, { link: { ...link(25e6), ageMs: 12_000 } }));
+    expect(reason).toContain("(1 MiB in 60 ms, 12 s ago)");
   });
 
   test.each<[string, Partial<WireFacts>, string]>([

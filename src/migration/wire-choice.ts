@@ -19,6 +19,8 @@ export interface LinkBurst {
   readonly bytes: number;
   readonly ms: number;
   readonly roundTripMs: number;
+  /** Since it was measured; absent: just now. */
+  readonly ageMs?: number;
 }
 
 export interface Cpus {
@@ -45,6 +47,8 @@ export interface WireFacts {
   readonly content?: ContentSample | undefined;
   readonly source: Cpus;
   readonly target?: Cpus | undefined;
+  /** On both hosts a relay waits, started and rehearsed. */
+  readonly relaysWait: boolean;
   /** Both hosts are one machine, as in a lab: what is idle at one is idle at the other, and is there once. */
   readonly oneMachine: boolean;
   /** Memory available on the host that has less. */
@@ -62,7 +66,7 @@ export interface Chosen {
 /** Filled guest pages that one processor takes through a relay with zstd level 1, the slower side; docs/wire.md. */
 export const RELAY_BYTES_PER_CPU_SECOND = 130e6;
 /** The same of pages that the store holds: found and named, not compressed. */
-export const KNOWN_BYTES_PER_CPU_SECOND = 300e6;
+export const KNOWN_BYTES_PER_CPU_SECOND = 400e6;
 /** zstd level 1 in QEMU's multifd, with TLS; one thread. */
 export const MULTIFD_ZSTD_BYTES_PER_CPU_SECOND = 300e6;
 /**
@@ -77,11 +81,10 @@ const FILLED_PAGES_MIN = 8;
 const SHARE_MAX = 0.9;
 /**
  * From the choice to the first byte relays take so much longer than QEMU itself, on two busy cores (docs/benchmarks.md, "The
- * wire"): they have to be started, and to read what they know.
+ * wire"): they have to read what they know, and to be started where none waits.
  */
+const RELAY_WAITS_MS = 100;
 const RELAY_START_MS = 700;
-/** What crosses in less than this gains nothing by them. */
-const WORTH_MS = 1_000;
 /** What a way must gain over the plain stream. */
 const GAIN_NEEDED = 1.1;
 /** The relays also leave out what the sample cannot show. */
@@ -158,13 +161,16 @@ function measuredOf({ settings, link, target, content, ramBytes }: WireFacts):
   const filledBytes = (ramBytes * filledPages) / pages;
   const carriesWords = capped
     ? `the cap allows ${formatRate(cap)}`
-    : `the link carries about ${formatRate(carries)} (${formatBytes(link.bytes)} in ${formatDuration(link.ms)})`;
+    : `the link carries about ${formatRate(carries)} (${formatBytes(link.bytes)} in ${formatDuration(link.ms)}${ago(link)})`;
   const known = knownPages / filledPages;
   const knownWords =
     knownPages === 0 ? "" : `; the target holds ${Math.round(known * 100)} % of them already`;
   const shareWords = `${filledPages} filled pages of ${pages} sampled shrink to ${Math.round(compressedShare * 100)} %${knownWords}`;
   return { link, target, share: compressedShare, known, filledBytes, carries, carriesWords, shareWords };
 }
+
+const ago = ({ ageMs }: LinkBurst): string =>
+  ageMs === undefined ? "" : `, ${formatDuration(ageMs)} ago`;
 
 /** A pipeline of one thread on each host. */
 const onOneThread = (perCpuSecond: number, { idleCpus }: Cpus, target: Cpus): number =>
@@ -226,7 +232,8 @@ function relayOrDirect(facts: WireFacts, measured: Measured, native: Native): Ch
   }
   if (share > SHARE_MAX) return directly("nothing a relay could leave out");
   const crossMs = (filledBytes / carries) * 1000;
-  if (crossMs < WORTH_MS) {
+  const startMs = facts.relaysWait ? RELAY_WAITS_MS : RELAY_START_MS;
+  if (crossMs < startMs) {
     const what = `about ${formatBytes(filledBytes)} of memory hold anything and cross in ${formatDuration(crossMs)}`;
     return directly(`${what}, sooner than relays start`);
   }
@@ -235,10 +242,10 @@ function relayOrDirect(facts: WireFacts, measured: Measured, native: Native): Ch
     onOneThread(perCpuSecond, facts.source, target),
     share > 0 ? carries / share : Number.POSITIVE_INFINITY,
   );
-  const relayMs = RELAY_START_MS + (filledBytes / moves) * 1000;
+  const relayMs = startMs + (filledBytes / moves) * 1000;
   const directMs = (filledBytes / native.bytesPerSecond) * 1000;
   const isNear = relayMs * NEAR_ENOUGH <= directMs;
-  const rates = `about ${formatRate(moves)} of guest memory once started (${formatDuration(RELAY_START_MS)}), QEMU itself ${formatRate(native.bytesPerSecond)}`;
+  const rates = `about ${formatRate(moves)} of guest memory once started (${formatDuration(startMs)}), QEMU itself ${formatRate(native.bytesPerSecond)}`;
   const plainly = plainRate(facts, carries, target);
   if (moves < plainly * GAIN_NEEDED || !isNear) return directly(`a relay would move ${rates}`);
   return relay(

@@ -13,8 +13,8 @@ import { TARGET_PAGES } from "./target.ts";
 
 /** A path of the file system, and no more. */
 const LINE_BYTES_MAX = 4096;
-/** V8 compiles 212 functions in the first, then 122, 84, 35, 35, 12; each takes 0.3 s of a core. */
-const REHEARSALS = 2;
+/** Of 159 functions that V8 would compile in the next megabytes 79 are left after three, which take 0.7 s of a core. */
+const REHEARSALS = 3;
 
 /** The configuration's file; undefined when whoever would have named it is gone. */
 export async function awaitOrders([dir = "", tlsDir = "", name = ""]: readonly string[]): Promise<

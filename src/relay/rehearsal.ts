@@ -27,8 +27,8 @@ export interface Rehearsal {
 }
 
 const PAGES = 768;
-const ROUNDS = 12;
-const SECTION_PAGES = 64;
+const ROUNDS = 6;
+const SECTION_PAGES = 16;
 const STORE_BYTES = 4 * 2 ** 20;
 const RAM_ID = 2;
 const BLOCK = { name: "pc.ram", usedBytes: PAGES * PAGE_BYTES };

@@ -44,6 +44,11 @@ export class Standby {
     this.#timer.unref();
   }
 
+  /** Whether there is one. */
+  get waits(): boolean {
+    return this.#isThere();
+  }
+
   take(): Waiting | undefined {
     const spawned = this.#waiting;
     if (spawned === undefined || !this.#isThere()) return undefined;

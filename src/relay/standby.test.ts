@@ -1,0 +1,159 @@
+/** A relay that waits: whoever needs one gets it as if it had just been started, and nobody else ever hears of it. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, expect, it } from "vitest";
+
+import { Arena, until } from "../../test/relay/hostile.ts";
+import { initCa, issueHost } from "../agent/pki.ts";
+import { encodeReturn } from "../stream/return-path.ts";
+import { corpus } from "../../test/fuzz/corpus.ts";
+import { startTicksOf } from "./alive.ts";
+import { rehearse } from "./rehearsal.ts";
+import { handleIn, type RelayProcess, startRelay } from "./start.ts";
+import { Standby } from "./standby.ts";
+
+const stream =
+  corpus().find(({ reader, name }) => reader === "stream" && name.startsWith("pre-copy"))?.bytes ??
+  new Uint8Array();
+
+let arena: Arena;
+let tlsDir: string;
+let standbys: Standby[];
+let relays: RelayProcess[];
+beforeEach(async () => {
+  arena = new Arena();
+  [standbys, relays] = [[], []];
+  const caDir = join(arena.dir, "ca");
+  tlsDir = join(arena.dir, "tls");
+  await initCa(caDir);
+  await issueHost({ caDir, name: "a", addresses: ["127.0.0.1"], outDir: tlsDir });
+});
+afterEach(async () => {
+  for (const relay of relays) await relay.kill();
+  for (const standby of standbys) standby.close();
+  arena.close();
+});
+
+const rehearsalIn = (name: string): string => join(arena.dir, name, "rehearsal");
+
+async function standbyIn(name: string): Promise<Standby> {
+  const standby = new Standby({ dir: join(arena.dir, name), tlsDir, name: "a" });
+  standbys.push(standby);
+  standby.fill(0);
+  await until("one waits", () => standby.waits);
+  return standby;
+}
+
+/** Both of its sides' first relay, by `standby`. */
+async function migration(standbyAt: readonly [source: Standby, target: Standby]) {
+  const loading = await arena.qemuTarget(encodeReturn({ kind: "shut", value: 0 }));
+  const common = {
+    id: "m-1",
+    tlsDir,
+    peerName: "a",
+    capabilities: { postcopyRam: true },
+    bandwidthBytesPerSecond: null,
+    codec: "auto",
+    encode: true,
+    storeBytes: 2 ** 20,
+  } as const;
+  const listen = { address: "127.0.0.1", portMin: 0, portMax: 0 };
+  const target = await startRelay(
+    { ...common, side: "target", qemuSocket: join(arena.dir, "in.sock"), listen },
+    join(arena.dir, "t"),
+    { standby: standbyAt[1] },
+  );
+  relays.push(target);
+  const at = { address: "127.0.0.1", port: target.port ?? 0 };
+  const source = await startRelay(
+    { ...common, side: "source", qemuSocket: join(arena.dir, "out.sock"), target: at, connections: 1 },
+    join(arena.dir, "s"),
+    { standby: standbyAt[0] },
+  );
+  relays.push(source);
+  return {
+    source,
+    target,
+    carried: async () => {
+      await until("QEMU may come", () => existsSync(join(arena.dir, "out.sock")));
+      arena.qemuSource().socket().end(stream);
+      const last = await Promise.all([source.exited, target.exited]);
+      return { phases: last.map((each) => each?.phase), given: loading.given() };
+    },
+  };
+}
+
+it.each(["at once", "when it has rehearsed"])("is taken %s, and carries a migration", async (when) => {
+  const [one, other] = [await standbyIn("one"), await standbyIn("other")];
+  if (when !== "at once") {
+    for (const name of ["one", "other"]) {
+      await until("it rehearses", () => existsSync(rehearsalIn(name)));
+      // Its log is left; a rehearsal's folder goes with it.
+      await until("it has rehearsed", () => readdirSync(join(arena.dir, name)).length === 1);
+    }
+  }
+  const { source, target, carried } = await migration([one, other]);
+  expect([one.waits, other.waits]).toEqual([false, false]);
+  // Found again as any other.
+  expect(handleIn(join(arena.dir, "s"))).toEqual(source.handle);
+  const { phases, given } = await carried();
+  expect(phases).toEqual(["done", "done"]);
+  expect(given.length).toBeGreaterThan(stream.length / 2);
+  expect(readFileSync(join(target.handle.dir, "relay.log"), "utf8")).toMatch(/^listening on port \d+\n$/);
+});
+
+/** Of the process that waits in this folder. */
+function pidIn(name: string): number {
+  const dir = join(arena.dir, name);
+  const isIt = (pid: string): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").includes(dir);
+    } catch {
+      return false; // it ended, or is no process
+    }
+  };
+  return Number(readdirSync("/proc").find(isIt));
+}
+
+it.each(["rehearsing", "waiting"])("ends while %s when whoever started it is gone", async (when) => {
+  const standby = await standbyIn("it");
+  const pid = pidIn("it");
+  expect(startTicksOf(pid)).toBeGreaterThan(0);
+  await until("it rehearses", () => existsSync(rehearsalIn("it")));
+  if (when === "waiting") await until("it has", () => readdirSync(join(arena.dir, "it")).length === 1);
+  standby.close();
+  await until("its process is gone", () => startTicksOf(pid) === undefined);
+});
+
+it("that died is not taken: the relay is started as if there had been none", async () => {
+  const [one, other] = [await standbyIn("one"), await standbyIn("other")];
+  process.kill(pidIn("one"), "SIGKILL");
+  await until("it is gone", () => !one.waits);
+  const { carried } = await migration([one, other]);
+  expect((await carried()).phases).toEqual(["done", "done"]);
+});
+
+it("whose rehearsal goes wrong waits all the same", async () => {
+  const standby = new Standby({ dir: join(arena.dir, "odd"), tlsDir: join(arena.dir, "none"), name: "a" });
+  standbys.push(standby);
+  standby.fill(0);
+  const log = join(arena.dir, "odd", "relay.log");
+  await until("it says so", () => existsSync(log) && readFileSync(log, "utf8").includes("rehearsal failed"));
+  expect(standby.waits).toBe(true);
+});
+
+it("rehearses with nobody but itself, and leaves nothing", async () => {
+  const dir = join(arena.dir, "rehearsal");
+  const { signal } = new AbortController();
+  await rehearse({ dir, tlsDir, name: "a", signal });
+  expect(existsSync(dir)).toBe(false);
+  await expect(rehearse({ dir, tlsDir, name: "b", signal })).rejects.toMatchObject({ code: "PEER_UNTRUSTED" });
+  expect(existsSync(dir)).toBe(false);
+  const stop = new AbortController();
+  const begun = rehearse({ dir, tlsDir, name: "a", signal: stop.signal });
+  await until("it has begun", () => existsSync(join(dir, "t.sock")));
+  stop.abort();
+  await begun.catch(() => {});
+  expect(existsSync(dir)).toBe(false);
+});

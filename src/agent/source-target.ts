@@ -74,7 +74,8 @@ export class SourceTarget {
       if (this.#run.record.state.phase !== "preparing") return;
       if (instead !== undefined) this.#run.chose({ plan: PLAIN, reason: plainInstead(this.#run, instead) });
       this.#run.saw({ address, port });
-      this.#run.dispatch({ type: "target-ready", nowMs: nowMs() });
+      const { path } = planOf(this.#run.record);
+      this.#run.dispatch({ type: "target-ready", nowMs: nowMs(), path });
     } catch (error) {
       const coded = toCodedError(error);
       this.#run.dispatch({

@@ -73,6 +73,11 @@ export function askedPauseMs(settings: MigrateSettings): number {
  * raised to what was asked for once rounds bring no less.
  */
 export const FIRST_PAUSE_MS = 20;
+/**
+ * The same behind a relay. QEMU reckons with the rate at which the relay takes its bytes; loaded they are only after both
+ * relays. With 20 ms a Redis was paused for 64 ms, with this for 27, in the same time (docs/benchmarks.md, "The wire").
+ */
+export const FIRST_RELAYED_PAUSE_MS = 6;
 
 /** What the copier may use by the time it matters: its limit now, or what was asked for and is allowed after a stall. */
 export const allowedPauseMs = (view: CopyView, settings: MigrateSettings): number =>

@@ -3,6 +3,7 @@
  * journal can hold a state. The transitions are in source.ts.
  */
 import type { MigrateSettings } from "../api/migration.ts";
+import type { WirePlan } from "../api/wire.ts";
 import type { CopySample, DeciderMemory, Round, Technique } from "./types.ts";
 
 /** How the guest's memory crosses: copied before it runs at the target, or fetched afterwards. */
@@ -64,7 +65,8 @@ export type Source =
   | { readonly phase: "needs-person"; readonly reason: string; readonly canTakeBack: boolean };
 
 export type SourceEvent =
-  | { readonly type: "target-ready"; readonly nowMs: number }
+  /** `path`: absent, directly. */
+  | { readonly type: "target-ready"; readonly nowMs: number; readonly path?: WirePlan["path"] }
   | { readonly type: "prepare-failed"; readonly code: string; readonly why: string }
   | { readonly type: "sample"; readonly nowMs: number; readonly sample: CopySample; readonly ended?: Round }
   | { readonly type: "guest-paused" }

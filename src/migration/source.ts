@@ -70,7 +70,7 @@ export function step(state: Source, event: SourceEvent, job: Job): Step {
 function whilePreparing(state: In<"preparing">, event: SourceEvent, job: Job): Step {
   switch (event.type) {
     case "target-ready": {
-      const opening = job.technique.opening(job.settings);
+      const opening = job.technique.opening(job.settings, event.path);
       const copying: Source = {
         phase: "copying",
         startedAtMs: event.nowMs,

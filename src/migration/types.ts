@@ -3,6 +3,7 @@
  * runs ("copy"), and fetched after it runs elsewhere ("fetch"). Other kinds of guest fit behind the same words.
  */
 import type { MigrateSettings, TechniqueName } from "../api/migration.ts";
+import type { WirePlan } from "../api/wire.ts";
 
 /** What a source or target must be able to do for a technique. */
 export type Capability = "pause" | "pre-copy" | "post-copy";
@@ -65,7 +66,7 @@ export interface Technique {
   readonly name: TechniqueName;
   readonly summary: string;
   readonly needs: readonly Capability[];
-  opening(settings: MigrateSettings): Opening;
+  opening(settings: MigrateSettings, path?: WirePlan["path"]): Opening;
   /** Pure: the same view and memory give the same answer. */
   decide(view: CopyView, settings: MigrateSettings, memory: DeciderMemory): Decided;
 }

@@ -1,8 +1,6 @@
 /** What a relay on standby does until its configuration is named on its standard input (standby.ts). */
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 
 import { toCodedError } from "../std/errors.ts";
 import { STORE_SLOTS_DEFAULT } from "../wire/limits.ts";
@@ -29,19 +27,10 @@ export async function awaitOrders([dir = "", tlsDir = "", name = ""]: readonly s
   } catch (error) {
     if (!signal.aborted) process.stderr.write(`the rehearsal failed: ${toCodedError(error).message}\n`);
   }
-  if (!signal.aborted) {
-    collectGarbage();
-    openAhead(Math.max(SOURCE_PAGES, TARGET_PAGES) + STORE_SLOTS_DEFAULT);
-  }
+  if (!signal.aborted) await openAhead(Math.max(SOURCE_PAGES, TARGET_PAGES) + STORE_SLOTS_DEFAULT, signal);
   // Now: most relays are ended from outside, with nothing left to say.
   flushCompileCache();
   return line;
-}
-
-/** Now, while no guest waits for it. */
-function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  (runInNewContext("gc") as () => void)();
 }
 
 function firstLine(): Promise<string | undefined> {

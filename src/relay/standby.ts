@@ -24,6 +24,15 @@ export interface Waiting extends Omit<Spawned, "stdin"> {
   begin(configFile: string, logFile: string): void;
 }
 
+/** Where it is open it is written on. */
+function moveLog(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch {
+    // Somebody took it away: what it says is then in vain.
+  }
+}
+
 export class Standby {
   readonly #options: StandbyOptions;
   #waiting: Spawned | undefined;
@@ -55,7 +64,7 @@ export class Standby {
     this.#waiting = undefined;
     const { pid, startTicks, gone } = spawned;
     const begin = (configFile: string, logFile: string): void => {
-      renameSync(this.#logFile, logFile);
+      moveLog(this.#logFile, logFile);
       spawned.stdin?.end(`${configFile}\n`);
     };
     return { pid, startTicks, gone, begin };

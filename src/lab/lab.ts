@@ -230,6 +230,7 @@ function recordedProcesses(place: LabPlace): { agents: ProcessHandle[]; others: 
   for (const host of list(hosts)) {
     take(join(hosts, host, AGENT_HANDLE_FILE), agents);
     for (const vm of list(join(hosts, host, "vms"))) take(join(hosts, host, "vms", vm, "qemu.json"), others);
+    take(join(hosts, host, "standby", "relay-handle.json"), others);
     const relays = join(hosts, host, "relays");
     for (const relay of list(relays)) take(join(relays, relay, "relay-handle.json"), others);
   }

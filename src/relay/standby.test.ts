@@ -90,7 +90,7 @@ it.each(["at once", "when it has rehearsed"])("is taken %s, and carries a migrat
     for (const name of ["one", "other"]) {
       await until("it rehearses", () => existsSync(rehearsalIn(name)));
       // Its log is left; a rehearsal's folder goes with it.
-      await until("it has rehearsed", () => readdirSync(join(arena.dir, name)).length === 1);
+      await until("it has rehearsed", () => !existsSync(rehearsalIn(name)));
     }
   }
   const { source, target, carried } = await migration([one, other]);
@@ -121,7 +121,7 @@ it.each(["rehearsing", "waiting"])("ends while %s when whoever started it is gon
   const pid = pidIn("it");
   expect(startTicksOf(pid)).toBeGreaterThan(0);
   await until("it rehearses", () => existsSync(rehearsalIn("it")));
-  if (when === "waiting") await until("it has", () => readdirSync(join(arena.dir, "it")).length === 1);
+  if (when === "waiting") await until("it has", () => !existsSync(rehearsalIn("it")));
   standby.close();
   await until("its process is gone", () => startTicksOf(pid) === undefined);
 });

@@ -3,12 +3,13 @@
  * longer than that. It waits with everything loaded and rehearsed (rehearsal.ts) for the name of its configuration. One per
  * agent; when the agent dies it ends, and nothing has begun.
  */
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Socket } from "node:net";
 
 import { startTicksOf } from "./alive.ts";
 import { type Spawned, spawnRelay } from "./spawn.ts";
+import { HANDLE_FILE } from "./start.ts";
 
 export interface StandbyOptions {
   /** Its own; what lies there goes. */
@@ -62,6 +63,7 @@ export class Standby {
     const spawned = this.#waiting;
     if (spawned === undefined || !this.#isThere()) return undefined;
     this.#waiting = undefined;
+    rmSync(join(this.#options.dir, HANDLE_FILE), { force: true });
     const { pid, startTicks, gone } = spawned;
     const begin = (configFile: string, logFile: string): void => {
       moveLog(this.#logFile, logFile);
@@ -74,6 +76,10 @@ export class Standby {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#letGo();
+  }
+
+  #letGo(): void {
     this.#waiting?.stdin?.destroy();
     this.#waiting = undefined;
   }
@@ -93,9 +99,11 @@ export class Standby {
       spawned.stdin?.on("error", () => {});
       (spawned.stdin as Socket | null)?.unref();
       this.#waiting = spawned;
+      const { pid, startTicks } = spawned;
+      writeFileSync(join(dir, HANDLE_FILE), JSON.stringify({ pid, startTicks }), { mode: 0o600 });
     } catch {
       // Without one a relay starts when it is needed, and says there what is wrong.
-      this.#waiting = undefined;
+      this.#letGo();
     }
   }
 

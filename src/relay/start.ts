@@ -53,10 +53,13 @@ export interface RelayProcess {
   kill(): Promise<void>;
 }
 
+/** Says which process is whose folder's. */
+export const HANDLE_FILE = "relay-handle.json";
+
 const filesOf = (dir: string) =>
   ({
     config: join(dir, "relay-config.json"),
-    handle: join(dir, "relay-handle.json"),
+    handle: join(dir, HANDLE_FILE),
     statusSocket: join(dir, "relay.sock"),
     resultFile: join(dir, "relay.json"),
     log: join(dir, "relay.log"),

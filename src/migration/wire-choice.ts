@@ -169,8 +169,7 @@ function measuredOf({ settings, link, target, content, ramBytes }: WireFacts):
   return { link, target, share: compressedShare, known, filledBytes, carries, carriesWords, shareWords };
 }
 
-const ago = ({ ageMs }: LinkBurst): string =>
-  ageMs === undefined ? "" : `, ${formatDuration(ageMs)} ago`;
+const ago = ({ ageMs }: LinkBurst): string => (ageMs === undefined ? "" : `, ${formatDuration(ageMs)} ago`);
 
 /** A pipeline of one thread on each host. */
 const onOneThread = (perCpuSecond: number, { idleCpus }: Cpus, target: Cpus): number =>

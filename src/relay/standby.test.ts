@@ -148,7 +148,9 @@ it("rehearses with nobody but itself, and leaves nothing", async () => {
   const { signal } = new AbortController();
   await rehearse({ dir, tlsDir, name: "a", signal });
   expect(existsSync(dir)).toBe(false);
-  await expect(rehearse({ dir, tlsDir, name: "b", signal })).rejects.toMatchObject({ code: "PEER_UNTRUSTED" });
+  await expect(rehearse({ dir, tlsDir, name: "b", signal })).rejects.toMatchObject({
+    code: "PEER_UNTRUSTED",
+  });
   expect(existsSync(dir)).toBe(false);
   const stop = new AbortController();
   const begun = rehearse({ dir, tlsDir, name: "a", signal: stop.signal });

@@ -13,6 +13,11 @@ const MAIN = programPath(import.meta.url, "./main.ts");
  * its own 16 that is so all the time: 8 times in 1.3 s at a target, with 4 twice.
  */
 const NEW_SPACE_MIB = 4;
+/**
+ * Longer pieces get memory of their own, which goes back when they do, for good: by itself glibc moves this limit up with
+ * what is given back, and 11 MiB of a rehearsal would stay in pieces (mallopt(3), M_MMAP_THRESHOLD).
+ */
+const OWN_MEMORY_BYTES = 256 * 2 ** 10;
 
 export interface Spawned {
   readonly pid: number;
@@ -27,6 +32,7 @@ export function spawnRelay(args: readonly string[], logFile: string, listens = f
   const log = openSync(logFile, "a", 0o600);
   const child = spawn(process.execPath, [`--max-semi-space-size=${NEW_SPACE_MIB}`, MAIN, ...args], {
     detached: true,
+    env: { ...process.env, MALLOC_MMAP_THRESHOLD_: String(OWN_MEMORY_BYTES) },
     stdio: [listens ? "pipe" : "ignore", log, log],
   });
   closeSync(log);

@@ -83,8 +83,8 @@ export const agentConfig = z.strictObject({
     ])
     .prefault({}),
   /**
-   * A relay that waits, loaded and rehearsed, for the next migration, which then begins half a second earlier: one
-   * process, some 130 MB. `false`: each is started when it is needed.
+   * A relay that waits, loaded and rehearsed, for the next migration: one process of some 250 MB. `false`: each is started
+   * when it is needed (docs/decisions/0007).
    */
   standbyRelay: z.boolean().default(true),
   qemu: z.string().default("qemu-system-x86_64"),

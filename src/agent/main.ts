@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 
+import { Standby } from "../relay/standby.ts";
 import { CodedError } from "../std/errors.ts";
 import { Agent } from "./agent.ts";
 import { AuditLog } from "./audit.ts";
@@ -14,7 +15,6 @@ import { logEvents } from "./log-events.ts";
 import { Observability } from "./observability.ts";
 import { Recorder } from "./recorder.ts";
 import { serviceManager } from "./service-manager.ts";
-import { Standby } from "../relay/standby.ts";
 import { Store } from "./store.ts";
 import { startTracing } from "./tracing.ts";
 

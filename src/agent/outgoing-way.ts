@@ -31,7 +31,7 @@ function knownTo({ deps: { config }, record: { peer, origin } }: Run): ReadonlyS
 
 export interface Measured {
   readonly source: Cpus;
-  /** At the source; for the target's `burst` says it. */
+  /** At the source; of the target `burst` says it. */
   readonly relayWaits: boolean;
   readonly burst: MeasuredLink | undefined;
 }

@@ -1,13 +1,13 @@
 /** What the two hands of a source's run may see and say: the one to the target's agent, the one to its own QEMU. */
 import type { SourceEvent } from "../migration/source-types.ts";
 import type { Chosen } from "../migration/wire-choice.ts";
+import type { Standby } from "../relay/standby.ts";
 import type { AgentConfig } from "./config.ts";
 import type { EventHub } from "./events.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Log } from "./log.ts";
 import type { CpuMeter } from "./cpu.ts";
 import type { Peer } from "./peers.ts";
-import type { Standby } from "../relay/standby.ts";
 import type { RelaySide } from "./relay-side.ts";
 import type { MigrationRecord, Store } from "./store.ts";
 import type { Vms } from "./vms.ts";

@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { rateOf } from "./wire-measure.ts";
+import type { Peer } from "./peers.ts";
+import { measureLink, rateOf } from "./wire-measure.ts";
 
 const KIB = 1024;
 
@@ -38,3 +39,43 @@ test("whatever a round trip is said to take, the rate is at most twice what was 
     ),
   );
 });
+
+/** A peer that answers at once; `sent`: what the bursts to it had, in bytes. */
+function peerWith(idleCpus: number): { readonly peer: Peer; readonly sent: number[] } {
+  const sent: number[] = [];
+  const call = (_route: unknown, { body }: { readonly body: Buffer }) => {
+    sent.push(body.byteLength);
+    return Promise.resolve({ bytes: body.byteLength, cpus: 4, idleCpus, relayWaits: true });
+  };
+  return { peer: { call } as unknown as Peer, sent };
+}
+const idle = { cpus: 4, idleCpus: 4 };
+
+test("a link that was measured a moment ago is not measured again, only how busy the other host is", async () => {
+  const { peer, sent } = peerWith(3);
+  const first = await measureLink(peer, idle);
+  expect(first?.link.ageMs).toBeUndefined();
+  const before = sent.length;
+  const again = await measureLink(peer, idle);
+  expect(sent.slice(before)).toEqual([1]);
+  expect(again).toMatchObject({
+    link: { bytes: first?.link.bytes },
+    target: { idleCpus: 3 },
+    relayWaits: true,
+  });
+  expect(again?.link.ageMs).toBeGreaterThanOrEqual(0);
+});
+
+test.each([
+  ["here", { cpus: 4, idleCpus: 0.2 }, 4],
+  ["there", idle, 0.2],
+])(
+  "what was measured while processors were busy %s is not taken for long",
+  async (_where, source, target) => {
+    const { peer, sent } = peerWith(target);
+    await measureLink(peer, source);
+    const before = sent.length;
+    await measureLink(peer, source);
+    expect(sent.slice(before).length).toBeGreaterThan(1);
+  },
+);

@@ -40,7 +40,7 @@ export interface Measured {
 export async function measureWay({ record, deps: { cpu, peer, standby } }: Run): Promise<Measured> {
   const source = cpu.idle();
   const relayWaits = standby?.waits ?? false;
-  const burst = needsMeasuring(record.settings) ? await measureLink(peer) : lastMeasured(peer);
+  const burst = needsMeasuring(record.settings) ? await measureLink(peer, source) : lastMeasured(peer);
   return { source, relayWaits, burst };
 }
 

@@ -35,6 +35,8 @@ const SAMPLE_TIMEOUT_MS = 1_000;
 
 /** A link that was measured so lately is not measured again: it takes 0.02 s on 1 Gbit/s, 0.1 s on 100 Mbit/s. */
 const LINK_KNOWN_MS = 60_000;
+/** Unless a host had less than this left: agents that wait for a processor make any link look slow. */
+const CALM_CPUS = 0.5;
 
 export interface MeasuredLink {
   readonly link: LinkBurst;
@@ -45,6 +47,7 @@ export interface MeasuredLink {
 
 interface Measured extends MeasuredLink {
   readonly atMs: number;
+  readonly isCalm: boolean;
 }
 
 /** By the peer it was measured to. */
@@ -53,8 +56,8 @@ const last = new WeakMap<Peer, Measured>();
 /** When something was sent to measure it last: costs nothing, and may be long ago. */
 export const lastMeasured = (peer: Peer): MeasuredLink | undefined => last.get(peer);
 
-/** Undefined: the peer did not answer in time. How busy it is, is always asked anew. */
-export async function measureLink(peer: Peer): Promise<MeasuredLink | undefined> {
+/** Undefined: the peer did not answer in time. How busy it is, is always asked anew; `source`: how busy this host is. */
+export async function measureLink(peer: Peer, source: Cpus): Promise<MeasuredLink | undefined> {
   const call = async (bytes: number) => {
     const startMs = nowMs();
     const answer = await peer.call(peerRoutes.peerLink, {
@@ -70,7 +73,7 @@ export async function measureLink(peer: Peer): Promise<MeasuredLink | undefined>
     const target: Cpus = { cpus, idleCpus };
     const known = last.get(peer);
     const ageMs = nowMs() - (known?.atMs ?? 0);
-    if (known !== undefined && ageMs < LINK_KNOWN_MS)
+    if (known?.isCalm === true && ageMs < LINK_KNOWN_MS)
       return { link: { ...known.link, ageMs }, target, relayWaits };
     // The shortest of a few tiny ones is the round trip with both agents' own time in it.
     let roundTripMs = first.ms;
@@ -89,6 +92,7 @@ export async function measureLink(peer: Peer): Promise<MeasuredLink | undefined>
       target,
       relayWaits,
       atMs: nowMs(),
+      isCalm: Math.min(source.idleCpus, idleCpus) >= CALM_CPUS,
     };
     last.set(peer, measured);
     return measured;

@@ -45,13 +45,13 @@ export interface MeasuredLink {
   readonly relayWaits: boolean;
 }
 
-interface Measured extends MeasuredLink {
+interface Remembered extends MeasuredLink {
   readonly atMs: number;
   readonly isCalm: boolean;
 }
 
 /** By the peer it was measured to. */
-const last = new WeakMap<Peer, Measured>();
+const last = new WeakMap<Peer, Remembered>();
 
 /** When something was sent to measure it last: costs nothing, and may be long ago. */
 export const lastMeasured = (peer: Peer): MeasuredLink | undefined => last.get(peer);

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 
 import { Arena, until } from "../../test/relay/hostile.ts";
 import { initCa, issueHost } from "../agent/pki.ts";
@@ -132,6 +132,23 @@ it("that died is not taken: the relay is started as if there had been none", asy
   await until("it is gone", () => !one.waits);
   const { carried } = await migration([one, other]);
   expect((await carried()).phases).toEqual(["done", "done"]);
+});
+
+it("is not begun while a migration has just started without one", () => {
+  vi.useFakeTimers();
+  try {
+    const standby = new Standby({ dir: join(arena.dir, "it"), tlsDir, name: "a" });
+    standbys.push(standby);
+    standby.fill(1_000);
+    expect(standby.take()).toBeUndefined();
+    vi.advanceTimersByTime(5_000);
+    expect(standby.waits).toBe(false);
+    standby.fill(1_000);
+    vi.advanceTimersByTime(1_000);
+    expect(standby.waits).toBe(true);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it("whose rehearsal goes wrong waits all the same", async () => {

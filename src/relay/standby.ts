@@ -44,7 +44,10 @@ export class Standby {
     this.#options = options;
   }
 
-  /** In so many ms there is one that waits, or begins to; until then whoever needs one starts it as usual. */
+  /**
+   * In so many ms there is one that waits, or begins to; until then whoever needs one starts it as usual, and this is put
+   * off until it is asked for again: a rehearsal takes a processor from the migration that has begun.
+   */
   fill(afterMs: number): void {
     if (this.#closed || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
@@ -60,6 +63,8 @@ export class Standby {
   }
 
   take(): Waiting | undefined {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     const spawned = this.#waiting;
     if (spawned === undefined || !this.#isThere()) return undefined;
     this.#waiting = undefined;

@@ -38,6 +38,7 @@ export const sidebar: readonly Section[] = [
         text: "A page store that begins with the boot files",
         link: "/decisions/0006-boot-files-in-the-page-store",
       },
+      { text: "A relay that waits", link: "/decisions/0007-a-relay-that-waits" },
     ],
   },
 ];

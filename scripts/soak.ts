@@ -84,6 +84,8 @@ const of =
 async function soak(herd: Herd): Promise<string[]> {
   const problems: string[] = [];
   try {
+    // There and back before anything is counted: agents keep a connection each way.
+    for (let way = 0; way < 2; way += 1) await Promise.all(herd.guests.map((guest) => guest.move()));
     const before = await herd.counts();
     const began = performance.now();
     const moves = await moveAll(herd, problems);

@@ -83,7 +83,7 @@ export const agentConfig = z.strictObject({
     ])
     .prefault({}),
   /**
-   * A relay that waits, loaded and rehearsed, for the next migration: one process of some 250 MB. `false`: each is started
+   * A relay that waits, loaded and rehearsed, for the next migration: one process of some 220 MB. `false`: each is started
    * when it is needed (docs/decisions/0007).
    */
   standbyRelay: z.boolean().default(true),

@@ -37,6 +37,12 @@ afterEach(async () => {
 
 const rehearsalIn = (name: string): string => join(arena.dir, name, "rehearsal");
 
+/** At least once: the folder goes with each. */
+async function rehearsed(name: string): Promise<void> {
+  await until("it rehearses", () => existsSync(rehearsalIn(name)));
+  await until("it has rehearsed", () => !existsSync(rehearsalIn(name)));
+}
+
 async function standbyIn(name: string): Promise<Standby> {
   const standby = new Standby({ dir: join(arena.dir, name), tlsDir, name: "a" });
   standbys.push(standby);
@@ -86,13 +92,7 @@ async function migration(standbyAt: readonly [source: Standby, target: Standby])
 
 it.each(["at once", "when it has rehearsed"])("is taken %s, and carries a migration", async (when) => {
   const [one, other] = [await standbyIn("one"), await standbyIn("other")];
-  if (when !== "at once") {
-    for (const name of ["one", "other"]) {
-      await until("it rehearses", () => existsSync(rehearsalIn(name)));
-      // Its log is left; a rehearsal's folder goes with it.
-      await until("it has rehearsed", () => !existsSync(rehearsalIn(name)));
-    }
-  }
+  if (when !== "at once") await Promise.all([rehearsed("one"), rehearsed("other")]);
   const { source, target, carried } = await migration([one, other]);
   expect([one.waits, other.waits]).toEqual([false, false]);
   // Found again as any other.
@@ -120,8 +120,8 @@ it.each(["rehearsing", "waiting"])("ends while %s when whoever started it is gon
   const standby = await standbyIn("it");
   const pid = pidIn("it");
   expect(startTicksOf(pid)).toBeGreaterThan(0);
-  await until("it rehearses", () => existsSync(rehearsalIn("it")));
-  if (when === "waiting") await until("it has", () => !existsSync(rehearsalIn("it")));
+  if (when === "waiting") await rehearsed("it");
+  else await until("it rehearses", () => existsSync(rehearsalIn("it")));
   standby.close();
   await until("its process is gone", () => startTicksOf(pid) === undefined);
 });

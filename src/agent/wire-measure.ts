@@ -72,9 +72,10 @@ export async function measureLink(peer: Peer, source: Cpus): Promise<MeasuredLin
     const { cpus, idleCpus, relayWaits } = first.answer;
     const target: Cpus = { cpus, idleCpus };
     const known = last.get(peer);
-    const ageMs = nowMs() - (known?.atMs ?? 0);
-    if (known?.isCalm === true && ageMs < LINK_KNOWN_MS)
-      return { link: { ...known.link, ageMs }, target, relayWaits };
+    if (known?.isCalm === true) {
+      const ageMs = nowMs() - known.atMs;
+      if (ageMs < LINK_KNOWN_MS) return { link: { ...known.link, ageMs }, target, relayWaits };
+    }
     // The shortest of a few tiny ones is the round trip with both agents' own time in it.
     let roundTripMs = first.ms;
     for (let times = 1; times < 3; times += 1) roundTripMs = Math.min(roundTripMs, (await call(1)).ms);

@@ -29,8 +29,8 @@ try {
   }
   const { error, port } = relay.status();
   if (port !== null && error === null) process.stdout.write(`listening on port ${port}\n`);
-  // Now, because most relays are ended from outside, with nothing left to say. On standby it was done while there was time.
-  if (!isStandby) flushCompileCache();
+  // Now, because most relays are ended from outside, with nothing left to say.
+  flushCompileCache();
   const last = await relay.ended;
   if (last.error !== null) process.stderr.write(`${last.error.code}: ${last.error.message}\n`);
   process.exitCode = last.error === null ? 0 : 1;

@@ -28,8 +28,8 @@ export async function awaitOrders([dir = "", tlsDir = "", name = ""]: readonly s
     if (!signal.aborted) process.stderr.write(`the rehearsal failed: ${toCodedError(error).message}\n`);
   }
   if (!signal.aborted) await openAhead(Math.max(SOURCE_PAGES, TARGET_PAGES) + STORE_SLOTS_DEFAULT, signal);
-  // Now: most relays are ended from outside, with nothing left to say.
-  flushCompileCache();
+  // While there is time: when the relay has begun nothing of it is left to be written.
+  if (!signal.aborted) flushCompileCache();
   return line;
 }
 

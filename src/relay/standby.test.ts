@@ -1,9 +1,10 @@
 /** A relay that waits: whoever needs one gets it as if it had just been started, and nobody else ever hears of it. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 
+import { processesOf } from "../../test/real/left-behind.ts";
 import { Arena, until } from "../../test/relay/hostile.ts";
 import { initCa, issueHost } from "../agent/pki.ts";
 import { encodeReturn } from "../stream/return-path.ts";
@@ -104,17 +105,7 @@ it.each(["at once", "when it has rehearsed"])("is taken %s, and carries a migrat
 });
 
 /** Of the process that waits in this folder. */
-function pidIn(name: string): number {
-  const dir = join(arena.dir, name);
-  const isIt = (pid: string): boolean => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").includes(dir);
-    } catch {
-      return false; // it ended, or is no process
-    }
-  };
-  return Number(readdirSync("/proc").find(isIt));
-}
+const pidIn = (name: string): number => processesOf(join(arena.dir, name))[0] ?? 0;
 
 it.each(["rehearsing", "waiting"])("ends while %s when whoever started it is gone", async (when) => {
   const standby = await standbyIn("it");

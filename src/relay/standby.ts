@@ -52,21 +52,22 @@ export class Standby {
     if (this.#closed || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      if (!this.#isThere()) this.#start();
+      if (!this.waits) this.#start();
     }, afterMs);
     this.#timer.unref();
   }
 
   /** Whether there is one. */
   get waits(): boolean {
-    return this.#isThere();
+    const waiting = this.#waiting;
+    return waiting !== undefined && startTicksOf(waiting.pid) === waiting.startTicks;
   }
 
   take(): Waiting | undefined {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const spawned = this.#waiting;
-    if (spawned === undefined || !this.#isThere()) return undefined;
+    if (spawned === undefined || !this.waits) return undefined;
     this.#waiting = undefined;
     rmSync(join(this.#options.dir, HANDLE_FILE), { force: true });
     const { pid, startTicks, gone } = spawned;
@@ -87,11 +88,6 @@ export class Standby {
   #letGo(): void {
     this.#waiting?.stdin?.destroy();
     this.#waiting = undefined;
-  }
-
-  #isThere(): boolean {
-    const waiting = this.#waiting;
-    return waiting !== undefined && startTicksOf(waiting.pid) === waiting.startTicks;
   }
 
   #start(): void {

@@ -36,37 +36,15 @@ function sideAt(host: string): RelaySide {
   return side;
 }
 
-const common = {
-  id: "m-1",
-  insecure: true,
-  peerName: "peer",
-  capabilities: { postcopyRam: true },
-  bandwidthBytesPerSecond: null,
-  codec: { level: 1 },
-  encode: true,
-  storeBytes: 2 ** 20,
-} as const;
+const compressed = { codec: { level: 1 } } as const;
 
 async function migration(bytes: Uint8Array) {
   const [source, target] = [sideAt("a"), sideAt("b")];
   const files = ["a", "b"].map((host) => join(arena.dir, `${host}.store`));
   const [ofSource = "", ofTarget = ""] = files;
   await arena.qemuTarget(answer);
-  const { port = 0 } = await target.start(() => ({
-    ...common,
-    side: "target",
-    storeFile: ofTarget,
-    qemuSocket: join(arena.dir, "in.sock"),
-    listen: { address: "127.0.0.1", portMin: 0, portMax: 0 },
-  }));
-  await source.start(() => ({
-    ...common,
-    side: "source",
-    storeFile: ofSource,
-    qemuSocket: join(arena.dir, "out.sock"),
-    target: { address: "127.0.0.1", port },
-    connections: 1,
-  }));
+  const { port = 0 } = await target.start(() => arena.targetConfig({ ...compressed, storeFile: ofTarget }));
+  await source.start(() => arena.sourceConfig(port, { ...compressed, storeFile: ofSource }));
   await source.connected();
   await until("QEMU may come", () => existsSync(join(arena.dir, "out.sock")));
   arena.qemuSource().socket().end(bytes);

@@ -26,16 +26,7 @@ const stream =
 const COPYING_BYTES = 9_000;
 const FETCHING_BYTES = stream.length - 2_000;
 
-const common = {
-  id: "m-1",
-  insecure: true,
-  peerName: "peer",
-  capabilities: { postcopyRam: true },
-  bandwidthBytesPerSecond: null,
-  codec: { level: 1 },
-  encode: true,
-  storeBytes: 2 ** 20,
-} as const;
+const compressed = { codec: { level: 1 } } as const;
 
 interface Started {
   readonly source: RelayProcess;
@@ -46,24 +37,10 @@ interface Started {
 
 async function pair(sentBytes: number): Promise<Started> {
   const loading = await arena.qemuTarget();
-  const target = await startRelay(
-    {
-      ...common,
-      side: "target",
-      qemuSocket: join(arena.dir, "in.sock"),
-      listen: { address: "127.0.0.1", portMin: 0, portMax: 0 },
-    },
-    join(arena.dir, "t"),
-  );
+  const target = await startRelay(arena.targetConfig(compressed), join(arena.dir, "t"));
   relays.push(target);
   const source = await startRelay(
-    {
-      ...common,
-      side: "source",
-      qemuSocket: join(arena.dir, "out.sock"),
-      target: { address: "127.0.0.1", port: target.port ?? 0 },
-      connections: 2,
-    },
+    arena.sourceConfig(target.port ?? 0, { ...compressed, connections: 2 }),
     join(arena.dir, "s"),
   );
   relays.push(source);
@@ -106,13 +83,7 @@ describe("a source's relay whose target", () => {
       peer.socket.once("data", () => peer.socket.pause());
     });
     const source = await startRelay(
-      {
-        ...common,
-        side: "source",
-        qemuSocket: join(arena.dir, "out.sock"),
-        target: { address: "127.0.0.1", port },
-        connections: 2,
-      },
+      arena.sourceConfig(port, { ...compressed, connections: 2 }),
       join(arena.dir, "s"),
     );
     relays.push(source);

@@ -168,37 +168,22 @@ describe("two hosts", () => {
     const started: RelayProcess[] = [];
     try {
       const common = {
-        id: "m-1",
-        insecure: true,
-        peerName: "peer",
         capabilities: { postcopyRam: false },
-        bandwidthBytesPerSecond: null,
         codec: { level: 1 },
-        encode: true,
         storeBytes: STORE_BYTES,
       } as const;
       await place.qemuTarget(answer);
-      const [inSocket, outSocket] = [join(place.dir, "in.sock"), join(place.dir, "out.sock")];
-      const listen = { address: "127.0.0.1", portMin: 0, portMax: 0 };
       const target = await startRelay(
-        { ...common, side: "target", qemuSocket: inSocket, listen, storeFile: fileOf("b") },
+        place.targetConfig({ ...common, storeFile: fileOf("b") }),
         join(place.dir, "t"),
       );
       started.push(target);
-      const at = { address: "127.0.0.1", port: target.port ?? 0 };
       const source = await startRelay(
-        {
-          ...common,
-          side: "source",
-          qemuSocket: outSocket,
-          target: at,
-          connections: 2,
-          storeFile: fileOf("a"),
-        },
+        place.sourceConfig(target.port ?? 0, { ...common, connections: 2, storeFile: fileOf("a") }),
         join(place.dir, "s"),
       );
       started.push(source);
-      await until("QEMU may come", () => existsSync(outSocket));
+      await until("QEMU may come", () => existsSync(join(place.dir, "out.sock")));
       place.qemuSource().socket().end(streamOf(0));
       expect([await source.exited, await target.exited].map((last) => last?.phase)).toEqual(["done", "done"]);
       expect(Buffer.compare(...(filesNow() as [Buffer, Buffer]))).toBe(0);

@@ -55,29 +55,14 @@ async function standbyIn(name: string): Promise<Standby> {
 /** Both of its sides' first relay, by `standby`. */
 async function migration(standbyAt: readonly [source: Standby, target: Standby]) {
   const loading = await arena.qemuTarget(encodeReturn({ kind: "shut", value: 0 }));
-  const common = {
-    id: "m-1",
-    tlsDir,
-    peerName: "a",
-    capabilities: { postcopyRam: true },
-    bandwidthBytesPerSecond: null,
-    codec: "auto",
-    encode: true,
-    storeBytes: 2 ** 20,
-  } as const;
-  const listen = { address: "127.0.0.1", portMin: 0, portMax: 0 };
-  const target = await startRelay(
-    { ...common, side: "target", qemuSocket: join(arena.dir, "in.sock"), listen },
-    join(arena.dir, "t"),
-    { standby: standbyAt[1] },
-  );
+  const guarded = { insecure: false, tlsDir, peerName: "a", codec: "auto" } as const;
+  const target = await startRelay(arena.targetConfig(guarded), join(arena.dir, "t"), {
+    standby: standbyAt[1],
+  });
   relays.push(target);
-  const at = { address: "127.0.0.1", port: target.port ?? 0 };
-  const source = await startRelay(
-    { ...common, side: "source", qemuSocket: join(arena.dir, "out.sock"), target: at, connections: 1 },
-    join(arena.dir, "s"),
-    { standby: standbyAt[0] },
-  );
+  const source = await startRelay(arena.sourceConfig(target.port ?? 0, guarded), join(arena.dir, "s"), {
+    standby: standbyAt[0],
+  });
   relays.push(source);
   return {
     source,

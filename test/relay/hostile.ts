@@ -9,6 +9,7 @@ import { crc32, sha256 } from "../../src/relay/bytes.ts";
 import { checkConfig, type RelayConfigInput } from "../../src/relay/config.ts";
 import { NO_OFFER } from "../../src/relay/kept-store.ts";
 import { runRelay, type RunningRelay } from "../../src/relay/run.ts";
+import type { StartConfig } from "../../src/relay/start.ts";
 import { relayStatus, type RelayStatus } from "../../src/relay/status.ts";
 import { type Frame, encodeFrame, FRAME_HEADER_BYTES } from "../../src/wire/frame.ts";
 import { encodeHello, type Hello, HELLO_BYTES, Role, SESSION_AT } from "../../src/wire/hello.ts";
@@ -84,7 +85,7 @@ export class Arena {
     this.#closers.push(closer);
   }
 
-  #common(name: string) {
+  #common() {
     return {
       id: "m-1",
       insecure: true,
@@ -94,36 +95,46 @@ export class Arena {
       codec: "off" as const,
       encode: true,
       storeBytes: 2 ** 20,
+    };
+  }
+
+  #files(name: "s" | "t") {
+    return {
       statusSocket: join(this.dir, `${name}.sock`),
       resultFile: join(this.dir, `${name}.json`),
     };
   }
 
+  /** For a relay that is a process, or the part of it that has no files. */
+  targetConfig(more: Partial<StartConfig> = {}): StartConfig {
+    return {
+      ...this.#common(),
+      side: "target",
+      qemuSocket: join(this.dir, "in.sock"),
+      listen: { address: "127.0.0.1", portMin: 0, portMax: 0 },
+      ...more,
+    } as StartConfig;
+  }
+
+  sourceConfig(port: number, more: Partial<StartConfig> = {}): StartConfig {
+    return {
+      ...this.#common(),
+      side: "source",
+      qemuSocket: join(this.dir, "out.sock"),
+      target: { address: "127.0.0.1", port },
+      connections: 1,
+      ...more,
+    } as StartConfig;
+  }
+
   async target(more: Partial<RelayConfigInput> = {}): Promise<RunningRelay> {
-    const relay = await runRelay(
-      checkConfig({
-        ...this.#common("t"),
-        side: "target",
-        qemuSocket: join(this.dir, "in.sock"),
-        listen: { address: "127.0.0.1", portMin: 0, portMax: 0 },
-        ...more,
-      }),
-    );
+    const relay = await runRelay(checkConfig({ ...this.targetConfig(), ...this.#files("t"), ...more }));
     this.onClose(() => relay.abort(new Error("over") as never));
     return relay;
   }
 
   async source(port: number, more: Partial<RelayConfigInput> = {}): Promise<RunningRelay> {
-    const relay = await runRelay(
-      checkConfig({
-        ...this.#common("s"),
-        side: "source",
-        qemuSocket: join(this.dir, "out.sock"),
-        target: { address: "127.0.0.1", port },
-        connections: 1,
-        ...more,
-      }),
-    );
+    const relay = await runRelay(checkConfig({ ...this.sourceConfig(port), ...this.#files("s"), ...more }));
     this.onClose(() => relay.abort(new Error("over") as never));
     return relay;
   }

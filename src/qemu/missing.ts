@@ -6,15 +6,16 @@ import { type Missing, namedBridges, namedFiles } from "./check.ts";
 import { bridgeExists } from "./taps.ts";
 
 export async function missingHere(machine: MachineSpec): Promise<Missing> {
-  const files = await lacking(namedFiles(machine), isReadable);
-  const bridges = await lacking(namedBridges(machine), bridgeExists);
+  const [files, bridges] = await Promise.all([
+    lacking(namedFiles(machine), isReadable),
+    lacking(namedBridges(machine), bridgeExists),
+  ]);
   return { files, bridges };
 }
 
 async function lacking(names: readonly string[], has: (name: string) => Promise<boolean>): Promise<string[]> {
-  const lacks: string[] = [];
-  for (const name of names) if (!(await has(name))) lacks.push(name);
-  return lacks;
+  const there = await Promise.all(names.map(has));
+  return names.filter((_name, index) => there[index] !== true);
 }
 
 async function isReadable(path: string): Promise<boolean> {

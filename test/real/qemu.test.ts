@@ -1,11 +1,13 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { machineSpec, type MachineSpec } from "../../src/api/machine.ts";
+import { ramBytes } from "../../src/qemu/args.ts";
+import { openGuestMemory } from "../../src/qemu/guest-memory.ts";
 import { postCopyBlocker, probeQemu } from "../../src/qemu/probe.ts";
 import { adoptQemu, findHandle, startQemu } from "../../src/qemu/process.ts";
 import type { QemuProcess, StartOptions } from "../../src/qemu/types.ts";
@@ -82,6 +84,31 @@ describe("startQemu", () => {
     expect(existsSync(join(dir, "vm/qmp.sock"))).toBe(true);
     const second = await start();
     expect(await second.qmp.execute("query-status", {})).toMatchObject({ running: true });
+  });
+});
+
+describe("a guest's memory read from its process", () => {
+  it.each(["32MiB", "3GiB"])("is what QEMU's monitor says, of %s", async (memory) => {
+    const machine = tiny({ memory });
+    const vm = await start({ machine });
+    const biosAt = 0xe0000; // SeaBIOS keeps its tables and code below 1 MiB
+    await expect.poll(() => vm.qmp.execute("query-status", {})).toMatchObject({ running: true });
+    await vm.qmp.execute("stop", {});
+    const found = openGuestMemory(vm.handle.pid, ramBytes(machine, "tcg"));
+    if (found === undefined) throw new Error("the RAM was not found");
+    const here = Buffer.alloc(0x20000);
+    found.read(biosAt, here);
+    found.close();
+    const filename = join(dir, "there.bin");
+    await vm.qmp.execute("pmemsave", { val: biosAt, size: here.byteLength, filename });
+    expect(here.equals(readFileSync(filename))).toBe(true);
+    expect(here.some((byte) => byte !== 0)).toBe(true);
+  });
+
+  it("is not to be had when it has ended", async () => {
+    const vm = await start();
+    await vm.kill();
+    expect(openGuestMemory(vm.handle.pid, ramBytes(tiny(), "tcg"))).toBeUndefined();
   });
 });
 

@@ -20,7 +20,7 @@ import { SlotIntake } from "./slot-intake.ts";
 import { KeptStore, NO_OFFER } from "./kept-store.ts";
 import { openKernels } from "./kernels.ts";
 import { Backlog } from "./backlog.ts";
-import { IdleCores } from "./idle-cores.ts";
+import { IdleCores } from "../std/idle-cores.ts";
 import { LevelControl } from "./level-control.ts";
 import { BACKLOG_PAGES, BATCH_WAIT_MS, CALLED_TIMEOUT_MS, LEVEL_MS, PROMPT_MS } from "./limits.ts";
 import { dial } from "./link.ts";

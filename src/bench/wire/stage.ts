@@ -12,6 +12,7 @@ import { forgetKept, haveKept, relaysEnded } from "../../lab/kept-stores.ts";
 import { type LabState, labDown, labUp, loadLab } from "../../lab/lab.ts";
 import { agentCpuSeconds, bytesBetween, type LinkReading, watchLink } from "../../lab/observe/link-watch.ts";
 import { CodedError } from "../../std/errors.ts";
+import { calm } from "../calm.ts";
 import { HOSTS, VM, endGuest, move, placeOf, spanOf, startGuest, withObservers } from "../moves.ts";
 import type { WireArm } from "./arms.ts";
 import type { Contents } from "./contents.ts";
@@ -100,6 +101,7 @@ export class LabStage implements Stage {
     await this.#moveBefore(lab, arm, signal);
     const place = await placeOf(lab);
     await sleep(this.#times.settleMs, undefined, { signal });
+    await calm(signal);
     const link = watchLink(lab, place.host.name);
     const cpuBefore = agentCpuSeconds(lab);
     let report: Report;

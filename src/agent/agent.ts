@@ -1,6 +1,4 @@
 /** One host's agent: its VMs, the migrations it takes part in, and the answers to every route. */
-import { randomUUID } from "node:crypto";
-
 import type { CheckReport, HostFacts, VmView } from "../api/host.ts";
 import type { MachineSpec } from "../api/machine.ts";
 import type { MigrateRequest, MigrationView } from "../api/migration.ts";
@@ -13,14 +11,15 @@ import { missingHere } from "../qemu/missing.ts";
 import type { Standby } from "../relay/standby.ts";
 import { CodedError } from "../std/errors.ts";
 import { cleanUp } from "./cleanup.ts";
-import { bootId, nowNs } from "./clock.ts";
+import { nowNs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
 import { CpuMeter } from "./cpu.ts";
-import { noEvidence } from "./evidence.ts";
 import { EventHub } from "./events.ts";
-import { commonTo, Facts, ownersOnly, peerViews, vmsOf } from "./facts.ts";
+import { Facts, ownersOnly, peerViews, vmsOf } from "./facts.ts";
 import type { Asked, Handlers } from "./http.ts";
+import { LinkBook } from "./link-book.ts";
 import type { Log } from "./log.ts";
+import { sourceRecord, targetRecord } from "./new-record.ts";
 import type { OfficeKey } from "./office.ts";
 import { pauseFor } from "./pause.ts";
 import { Peer } from "./peers.ts";
@@ -45,6 +44,7 @@ export class Agent {
   readonly #targets = new Map<string, TargetRun>();
   readonly #facts: Facts;
   readonly #cpu = new CpuMeter();
+  readonly #links: LinkBook;
   /** What every run is handed. */
   readonly #shared: TargetDeps;
 
@@ -55,6 +55,17 @@ export class Agent {
     this.#shared = { config, store, hub: this.hub, vms: this.#vms, log, standby };
     this.#facts = new Facts(config);
     this.#peers = new Map(config.peers.map((peer) => [peer.name, new Peer(peer, config.tlsDir)]));
+    this.#links = new LinkBook({
+      peers: this.#peers,
+      idle: () => this.#cpu.idle(),
+      migrates: () => this.#migrates(),
+    });
+  }
+
+  /** What migrations would have to ask or measure first is asked and measured when nobody waits for it. */
+  getReady(): void {
+    this.#facts.read().catch(() => {}); // whoever needs it is told why
+    if (this.config.measureLinks) this.#links.open();
   }
 
   /** Finds QEMUs and unfinished migrations again. */
@@ -76,6 +87,7 @@ export class Agent {
 
   close(): void {
     this.#cpu.close();
+    this.#links.close();
     for (const run of this.#sources.values()) run.detach();
     for (const peer of this.#peers.values()) peer.close();
     this.#store.close();
@@ -210,9 +222,8 @@ export class Agent {
     if (against.length > 0) throw new CodedError("USAGE", { problem: against.join(" ") });
     const peer = this.#peer(request.target);
     const { machine, accelerator } = this.#vms.changed(name, {});
-    const source = await this.#facts.read();
     const vmNow = { machine, accelerator, qemu: this.#vms.qemu(name) };
-    const { target, found } = await preflight(vmNow, source, peer, request);
+    const { source, target, found } = await preflight(vmNow, this.#facts.read(), peer, request);
     const report: CheckReport = {
       vm: name,
       source: this.config.name,
@@ -240,28 +251,7 @@ export class Agent {
     if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
     if (qemu === undefined)
       throw new CodedError("VM_UNKNOWN", { vm: name, where: `host ${this.config.name} as a running VM` });
-    const { target, ...settings } = request;
-    const record: MigrationRecord = {
-      id: `${name.slice(0, 20).replaceAll(".", "-")}-${randomUUID().slice(0, 8)}`,
-      side: "source",
-      vm: name,
-      peer: target,
-      settings,
-      startedAt: new Date().toISOString(),
-      t0Ns: String(t0Ns),
-      bootId,
-      timeline: [{ atNs: String(t0Ns), what: "accepted" }],
-      origin: {
-        machine: vm.machine,
-        accelerator: vm.accelerator,
-        qemuVersion: facts.source.qemu.version,
-        targetQemuVersion: facts.target.qemu.version,
-        ...commonTo(facts.source, facts.target),
-      },
-      evidence: noEvidence,
-      state: { phase: "preparing" },
-      voidOwed: false,
-    };
+    const record = sourceRecord({ request, vm, facts, t0Ns });
     const run = this.#sourceRun(record, peer);
     try {
       run.start(qemu);
@@ -273,9 +263,14 @@ export class Agent {
   }
 
   #sourceRun(record: Extract<MigrationRecord, { side: "source" }>, peer: Peer): SourceRun {
-    const run = new SourceRun({ ...this.#shared, peer, cpu: this.#cpu }, record);
+    const run = new SourceRun({ ...this.#shared, peer, cpu: this.#cpu, links: this.#links }, record);
     this.#sources.set(record.id, run);
     return run;
+  }
+
+  #migrates(): boolean {
+    const targets = [...this.#targets.values()].some(({ final }) => !final);
+    return targets || [...this.#sources.values()].some(({ finished }) => !finished);
   }
 
   #source(id: string, ended: "TOO_LATE" | "NOTHING_TO_RECOVER" = "TOO_LATE"): SourceRun {
@@ -328,19 +323,7 @@ export class Agent {
     const name = request.machine.metadata.name;
     if (this.#vms.find(name) !== undefined)
       throw new CodedError("VM_EXISTS", { host: this.config.name, vm: name });
-    const record: MigrationRecord = {
-      id: request.id,
-      side: "target",
-      vm: name,
-      peer,
-      settings: request.settings,
-      startedAt: new Date().toISOString(),
-      t0Ns: String(nowNs()),
-      bootId,
-      timeline: [],
-      ...(traceparent === undefined ? {} : { traceparent }),
-      state: { phase: "preparing" },
-    };
+    const record = targetRecord(request, traceparent);
     const run = this.#targetRun(record);
     const { machine, accelerator } = request;
     run.prepare(() => this.#vms.start({ machine, accelerator, owner: peer, migration: request.id }));

@@ -87,6 +87,11 @@ export const agentConfig = z.strictObject({
    * when it is needed (docs/decisions/0007).
    */
   standbyRelay: z.boolean().default(true),
+  /**
+   * Links to peers are measured while nothing migrates, up to 6 MiB per peer in five minutes, so that no migration waits for it.
+   * `false`: when a migration has to know.
+   */
+  measureLinks: z.boolean().default(true),
   qemu: z.string().default("qemu-system-x86_64"),
   forwardAddress: z.string().default("127.0.0.1"),
 });

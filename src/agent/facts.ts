@@ -14,13 +14,17 @@ import type { Peer, PeerAddress } from "./peers.ts";
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
-const BLOCKER_FRESH_MS = 60_000;
+const BLOCKER_FRESH_MS = 600_000;
+/** Asked again when a migration that has just begun no longer waits for a processor. */
+const BLOCKER_AGAIN_MS = 5_000;
+/** Whether QEMU may catch a guest's page faults: all of what an administrator may change about it. */
+const USERFAULTFD_FILE = "/proc/sys/vm/unprivileged_userfaultfd";
 const PEER_TIMEOUT_MS = 3_000;
 
 export class Facts {
   readonly #config: AgentConfig;
   #qemu: Promise<QemuFacts> | undefined;
-  #blocker: { readonly atMs: number; readonly text: Promise<string> } | undefined;
+  #blocker: Blocker | undefined;
 
   constructor(config: AgentConfig) {
     this.#config = config;
@@ -43,13 +47,39 @@ export class Facts {
     };
   }
 
-  /** Asked of a QEMU started for it (some 100 ms), so not with every question; an administrator may change it. */
+  /** Asked of a QEMU started for it (some 100 ms), so not while a migration waits, unless the host has changed. */
   #postCopyBlocker(): Promise<string> {
-    const now = nowMs();
-    if (this.#blocker === undefined || now - this.#blocker.atMs > BLOCKER_FRESH_MS) {
-      this.#blocker = { atMs: now, text: postCopyBlocker(this.#config.qemu) };
+    const sysctl = textOf(USERFAULTFD_FILE);
+    const known = this.#blocker;
+    if (known === undefined || known.sysctl !== sysctl) return this.#askBlocker(sysctl);
+    if (nowMs() - known.atMs > BLOCKER_FRESH_MS && !known.asksAgain) {
+      known.asksAgain = true;
+      setTimeout(() => void this.#askBlocker(sysctl).catch(() => {}), BLOCKER_AGAIN_MS).unref();
     }
-    return this.#blocker.text;
+    return known.text;
+  }
+
+  #askBlocker(sysctl: string): Promise<string> {
+    const text = postCopyBlocker(this.#config.qemu);
+    this.#blocker = { sysctl, atMs: nowMs(), text, asksAgain: false };
+    // What could not be asked is asked again, not remembered.
+    text.catch(() => (this.#blocker = undefined));
+    return text;
+  }
+}
+
+interface Blocker {
+  readonly sysctl: string;
+  readonly atMs: number;
+  readonly text: Promise<string>;
+  asksAgain: boolean;
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return ""; // this kernel has none
   }
 }
 

@@ -29,7 +29,7 @@ const BODY_BYTES_MAX = 1 << 20;
 const CONNECTIONS_MAX = 8192;
 /** Bodies that are counted and dropped as they come: bursts that measure the link. */
 export const COUNTED = "application/octet-stream";
-export const COUNTED_BYTES_MAX = 1 << 20;
+export const COUNTED_BYTES_MAX = 2 << 20;
 
 type Answer<R extends Route> = z.input<R["answer"]>;
 type Parsed<T> = T extends z.ZodType ? z.output<T> : undefined;

@@ -54,6 +54,7 @@ export async function runAgent(configFile: string): Promise<void> {
   log.info({ socket: config.socket, listen: config.listen }, "ready");
   manager.ready();
   standby?.fill(0);
+  agent.getReady();
 
   await new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);

@@ -3,17 +3,24 @@
  * to. Which way is better is decided in migration/wire-choice.ts.
  */
 import { memoryBytes } from "../api/machine.ts";
-import { type Chosen, chooseWire, type Cpus, needsMeasuring } from "../migration/wire-choice.ts";
+import {
+  type Chosen,
+  chooseWire,
+  type Cpus,
+  type LinkBurst,
+  needsMeasuring,
+} from "../migration/wire-choice.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import { keptPrints } from "../relay/kept-prints.ts";
 import type { RelayTarget } from "../relay/config.ts";
 import { mayFetch } from "../qemu/check.ts";
 import { madeBootStore } from "./boot-stores.ts";
+import { sampleContent } from "./content-sample.ts";
 import { keptStoreFile } from "./kept-stores.ts";
+import type { KnownLink } from "./link-book.ts";
 import { planOf, tcpUri, unixUri } from "./qemu-migration.ts";
 import type { Run } from "./source-ports.ts";
 import { storeFiles } from "./store-files.ts";
-import { lastMeasured, type MeasuredLink, measureLink, sampleContent } from "./wire-measure.ts";
 
 export const outgoingUri = (run: Run): string => {
   const { address, port } = run.record.evidence;
@@ -31,24 +38,27 @@ function knownTo({ deps: { config }, record: { peer, origin } }: Run): ReadonlyS
 
 export interface Measured {
   readonly source: Cpus;
-  /** At the source; of the target `burst` says it. */
+  /** At the source; of the target `asked` says it. */
   readonly relayWaits: boolean;
-  readonly burst: MeasuredLink | undefined;
+  readonly link: LinkBurst | undefined;
+  readonly asked: KnownLink | undefined;
 }
 
-/** Before anything else is begun on either host: what is busy is slow to answer. Never rejects; a few hundredths of a second. */
-export async function measureWay({ record, deps: { cpu, peer, standby } }: Run): Promise<Measured> {
+/** Before anything else is begun on either host: what is busy is slow to answer. Never rejects; mostly one question to the peer. */
+export async function measureWay({ record, deps: { cpu, peer, links, standby } }: Run): Promise<Measured> {
   const source = cpu.idle();
   const relayWaits = standby?.waits ?? false;
-  const burst = needsMeasuring(record.settings) ? await measureLink(peer, source) : lastMeasured(peer);
-  return { source, relayWaits, burst };
+  if (!needsMeasuring(record.settings))
+    return { source, relayWaits, link: links.lastOf(peer), asked: undefined };
+  const asked = await links.ask(peer);
+  return { source, relayWaits, link: asked?.link, asked };
 }
 
 /** Never rejects, and takes no longer than its samples' limits. */
 export async function chooseWay(
   run: Run,
   qemu: QemuProcess | undefined,
-  { source, relayWaits, burst }: Measured,
+  { source, relayWaits, link, asked }: Measured,
 ): Promise<Chosen> {
   const { settings, origin } = run.record;
   const content =
@@ -58,11 +68,11 @@ export async function chooseWay(
   return chooseWire({
     settings,
     ramBytes: memoryBytes(origin.machine),
-    link: burst?.link,
-    target: burst?.target,
+    link,
+    target: asked?.target,
     content,
     source,
-    relaysWait: relayWaits && burst?.relayWaits === true,
+    relaysWait: relayWaits && asked?.relayWaits === true,
     freeBytes: origin.freeBytes ?? 0,
     oneMachine: origin.oneMachine ?? false,
     capabilities: new Set(origin.capabilities ?? []),

@@ -17,17 +17,20 @@ export interface VmNow {
 
 export async function preflight(
   { machine, accelerator, qemu }: VmNow,
-  source: HostFacts,
+  sourceFacts: Promise<HostFacts>,
   peer: Peer,
   settings: MigrateSettings,
-): Promise<{ target: HostFacts; found: Finding[] }> {
-  const answer = await peer.call(peerRoutes.peerCheck, { body: { machine } });
+): Promise<{ source: HostFacts; target: HostFacts; found: Finding[] }> {
+  const [source, answer] = await Promise.all([
+    sourceFacts,
+    peer.call(peerRoutes.peerCheck, { body: { machine } }),
+  ]);
   const { facts: target, vmNames: targetVmNames, missing: missingAtTarget } = answer;
   const found = [
     ...findings({ machine, accelerator, source, target, settings, targetVmNames, missingAtTarget }),
     ...(qemu === undefined ? [] : await blockers(qemu.qmp)),
   ];
-  return { target, found };
+  return { source, target, found };
 }
 
 /** What this host does not have of a machine, in words. */

@@ -5,6 +5,7 @@ import type { Standby } from "../relay/standby.ts";
 import type { AgentConfig } from "./config.ts";
 import type { EventHub } from "./events.ts";
 import type { Evidence } from "./evidence.ts";
+import type { LinkBook } from "./link-book.ts";
 import type { Log } from "./log.ts";
 import type { CpuMeter } from "./cpu.ts";
 import type { Peer } from "./peers.ts";
@@ -21,6 +22,7 @@ export interface SourceDeps {
   readonly standby?: Standby | undefined;
   readonly peer: Peer;
   readonly cpu: CpuMeter;
+  readonly links: LinkBook;
 }
 
 export type SourceRecord = Extract<MigrationRecord, { side: "source" }>;

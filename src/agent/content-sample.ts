@@ -1,0 +1,124 @@
+/**
+ * A sample of a guest's pages, from which the way is chosen: how many hold anything, how small they get, how many the relays
+ * know. What it means is decided in migration/wire-choice.ts.
+ */
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { constants, zstdCompressSync } from "node:zlib";
+
+import type { MachineSpec } from "../api/machine.ts";
+import type { ContentSample } from "../migration/wire-choice.ts";
+import { ramBytes } from "../qemu/args.ts";
+import { openGuestMemory } from "../qemu/guest-memory.ts";
+import type { QemuProcess } from "../qemu/types.ts";
+import { printOf } from "../relay/kept-prints.ts";
+import { nowMs } from "./clock.ts";
+import { ramRanges } from "./memory-digest.ts";
+
+const PAGE_BYTES = 4096;
+/** 256 pages in 32 runs, evenly over the guest's memory. */
+const SAMPLE_RUNS = 32;
+const RUN_BYTES = 8 * PAGE_BYTES;
+/** Asked of QEMU each run holds its main loop for some 10 µs, and waits for it. */
+const SAMPLE_MS_MAX = 400;
+const SAMPLE_TIMEOUT_MS = 1_000;
+
+/** `known`: prints of what the relays' page store holds. Undefined: the guest's pages could not be had. */
+export async function sampleContent(
+  qemu: QemuProcess,
+  machine: MachineSpec,
+  accelerator: "kvm" | "tcg",
+  known: ReadonlySet<bigint>,
+): Promise<ContentSample | undefined> {
+  const total = ramBytes(machine, accelerator);
+  const offsets = Array.from({ length: SAMPLE_RUNS }, (_each, run) => offsetOf(run, total));
+  const addresses = (): number[] => {
+    const ranges = ramRanges(machine, accelerator);
+    return offsets.map((offset) => addressOf(ranges, offset));
+  };
+  const runs = fromProcess(qemu, total, offsets) ?? (await fromMonitor(qemu, addresses()));
+  return runs.length === 0 ? undefined : contentOf(runs.flatMap(pagesOf), known);
+}
+
+function fromProcess(qemu: QemuProcess, total: number, offsets: readonly number[]): Buffer[] | undefined {
+  const memory = openGuestMemory(qemu.handle.pid, total);
+  try {
+    return (
+      memory &&
+      offsets.map((offset) => {
+        const run = Buffer.allocUnsafe(RUN_BYTES);
+        memory.read(offset, run);
+        return run;
+      })
+    );
+  } catch {
+    return undefined; // it has ended, or some of its memory has
+  } finally {
+    memory?.close();
+  }
+}
+
+/** As many as it gave. */
+async function fromMonitor(qemu: QemuProcess, addresses: readonly number[]): Promise<Buffer[]> {
+  // A plain file, not a pipe: QEMU's main loop would wait for ever on a pipe whose reader has died.
+  const file = join(qemu.handle.dir, "sample.bin");
+  const runs: Buffer[] = [];
+  try {
+    const endMs = nowMs() + SAMPLE_MS_MAX;
+    for (const val of addresses) {
+      const args = { val, size: RUN_BYTES, filename: file };
+      await qemu.qmp.execute("pmemsave", args, { timeoutMs: SAMPLE_TIMEOUT_MS });
+      runs.push(readFileSync(file));
+      if (nowMs() > endMs) break;
+    }
+  } catch {
+    // What it gave has to do.
+  } finally {
+    rmSync(file, { force: true });
+  }
+  return runs;
+}
+
+/** In the RAM block, the middle of each part. */
+function offsetOf(run: number, total: number): number {
+  const at = Math.min(((run + 0.5) / SAMPLE_RUNS) * total, Math.max(0, total - RUN_BYTES));
+  return Math.floor(at / PAGE_BYTES) * PAGE_BYTES;
+}
+
+/** For the guest; a run that would leave its range begins earlier. */
+function addressOf(ranges: ReturnType<typeof ramRanges>, offset: number): number {
+  let at = offset;
+  for (const { start, bytes } of ranges) {
+    if (at < bytes) return start + Math.min(at, Math.max(0, bytes - RUN_BYTES));
+    at -= bytes;
+  }
+  return 0;
+}
+
+function pagesOf(run: Buffer): Buffer[] {
+  const pages: Buffer[] = [];
+  for (let at = 0; at + PAGE_BYTES <= run.byteLength; at += PAGE_BYTES)
+    pages.push(run.subarray(at, at + PAGE_BYTES));
+  return pages;
+}
+
+const ZERO = Buffer.alloc(PAGE_BYTES);
+
+/**
+ * Compressed together, as both a relay and multifd do: their streams know what came before. `known`: prints of what the
+ * relays' page store holds.
+ */
+export function contentOf(pages: readonly Buffer[], known: ReadonlySet<bigint>): ContentSample {
+  const filled = pages.filter((page) => !page.equals(ZERO));
+  const distinct = [...new Map(filled.map((page) => [page.toString("latin1"), page])).values()];
+  const raw = Buffer.concat(filled);
+  const squeezed = (input: Buffer): number =>
+    zstdCompressSync(input, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }).byteLength;
+  return {
+    pages: pages.length,
+    filledPages: filled.length,
+    distinctPages: distinct.length,
+    knownPages: known.size === 0 ? 0 : filled.filter((page) => known.has(printOf(page))).length,
+    compressedShare: raw.byteLength === 0 ? null : squeezed(raw) / raw.byteLength,
+  };
+}

@@ -1,0 +1,127 @@
+/**
+ * What this agent knows of the links to its peers. A migration that has to choose its way waits for the answer, so links are
+ * measured before anybody asks: one peer at a time, only while both hosts have processors left and nothing migrates.
+ */
+import type { Cpus, LinkBurst } from "../migration/wire-choice.ts";
+import { nowMs } from "./clock.ts";
+import { askState, measureLink } from "./link-measure.ts";
+import type { Peer } from "./peers.ts";
+
+/** What was measured is believed for so long: who else uses a link changes, but seldom what it is. */
+const KNOWN_MS = 600_000;
+/** And measured again before that, where there is time for it. */
+const DUE_MS = 300_000;
+/** One peer each time: at most 6 MiB in so many ms, and of each peer in DUE_MS. */
+const ROUND_MS = 10_000;
+/** With the first, hosts that have just started are through with it. */
+const FIRST_MS = 3_000;
+/** With less than this left on one host any link looks slow, because its agent waits for a processor. */
+const CALM_CPUS = 0.5;
+
+export interface KnownLink {
+  readonly link: LinkBurst;
+  readonly target: Cpus;
+  /** A relay waits there (relay/standby.ts). */
+  readonly relayWaits: boolean;
+}
+
+interface Entry {
+  readonly atMs: number;
+  readonly link: LinkBurst;
+}
+
+export interface LinkBookParts {
+  readonly peers: ReadonlyMap<string, Peer>;
+  /** How busy this host is. */
+  readonly idle: () => Cpus;
+  /** Something migrates: it is not disturbed, and what it sends would be in the measurement. */
+  readonly migrates: () => boolean;
+}
+
+export class LinkBook {
+  readonly #parts: LinkBookParts;
+  readonly #entries = new Map<string, Entry>();
+  /** By peer: when it was last tried, successful or not. */
+  readonly #triedMs = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #measuring = false;
+  #closed = false;
+
+  constructor(parts: LinkBookParts) {
+    this.#parts = parts;
+  }
+
+  /** From now on links are measured when there is time. */
+  open(): void {
+    const later = (ms: number): void => {
+      if (this.#closed) return;
+      this.#timer = setTimeout(() => void this.round().then(() => later(ROUND_MS)), ms);
+      this.#timer.unref();
+    };
+    later(FIRST_MS);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** What is known of it without a question: may be old, or nothing. */
+  lastOf({ name }: Peer): LinkBurst | undefined {
+    return this.#entries.get(name)?.link;
+  }
+
+  /**
+   * The link, measured now if it is not known well enough, and how busy the other host is now. Undefined: the peer did not
+   * answer in time.
+   */
+  async ask(peer: Peer): Promise<KnownLink | undefined> {
+    try {
+      const here = this.#parts.idle();
+      const { cpus: target, relayWaits, ms } = await askState(peer);
+      const known = this.#entries.get(peer.name);
+      const ageMs = known === undefined ? Number.POSITIVE_INFINITY : nowMs() - known.atMs;
+      const link =
+        known !== undefined && ageMs < KNOWN_MS
+          ? { ...known.link, ageMs }
+          : await this.#measure(peer, ms, isCalm(here, target));
+      return { link, target, relayWaits };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Measures the link that was not measured for longest, if one is due. Never rejects. */
+  async round(): Promise<void> {
+    const { idle, migrates } = this.#parts;
+    const peer = this.#due();
+    if (peer === undefined || this.#measuring || migrates() || idle().idleCpus < CALM_CPUS) return;
+    this.#measuring = true;
+    this.#triedMs.set(peer.name, nowMs());
+    try {
+      const { cpus, ms } = await askState(peer);
+      if (isCalm(idle(), cpus) && !migrates()) await this.#measure(peer, ms, true);
+    } catch {
+      // It is down or slow; its turn comes again.
+    }
+    this.#measuring = false;
+  }
+
+  #due(): Peer | undefined {
+    const now = nowMs();
+    const sinceMs = (of: ReadonlyMap<string, number>, name: string): number =>
+      now - (of.get(name) ?? -Infinity);
+    const measuredMs = new Map([...this.#entries].map(([name, { atMs }]) => [name, atMs]));
+    return [...this.#parts.peers.values()]
+      .filter(({ name }) => sinceMs(measuredMs, name) >= DUE_MS)
+      .toSorted((one, other) => sinceMs(this.#triedMs, other.name) - sinceMs(this.#triedMs, one.name))[0];
+  }
+
+  async #measure(peer: Peer, tripMs: number, keep: boolean): Promise<LinkBurst> {
+    const link = await measureLink(peer, tripMs);
+    if (keep) this.#entries.set(peer.name, { atMs: nowMs(), link });
+    return link;
+  }
+}
+
+const isCalm = (...hosts: readonly Cpus[]): boolean => hosts.every(({ idleCpus }) => idleCpus >= CALM_CPUS);

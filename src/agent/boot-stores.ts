@@ -14,7 +14,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { MachineSpec } from "../api/machine.ts";
 import { programPath } from "../std/program-path.ts";
 import type { AgentConfig } from "./config.ts";
-import { keepNewest, ownFolder } from "./own-folder.ts";
+import { keepNewest, newestIn, ownFolder } from "./own-folder.ts";
 
 const MAIN = programPath(import.meta.url, "../relay/boot-main.ts");
 const FOLDER = "boot";
@@ -43,6 +43,10 @@ export async function bootStoreFile(config: AgentConfig, machine: MachineSpec): 
   await Promise.race([making.get(file), delay(WAIT_MS_MAX, undefined, { ref: false })]);
   return isThere(file) ? file : undefined;
 }
+
+/** The one that was used last, of whichever machine. */
+export const newestBoot = (config: AgentConfig): string | undefined =>
+  config.bootStores === false ? undefined : newestIn(dirOf(config), SUFFIX);
 
 /** The file, if it is there already. Never throws. */
 export function madeBootStore(config: AgentConfig, machine: MachineSpec): string | undefined {

@@ -8,13 +8,19 @@
 import { dirname, join } from "node:path";
 
 import type { AgentConfig } from "./config.ts";
-import { keepNewest, ownFolder } from "./own-folder.ts";
+import { keepNewest, newestIn, ownFolder } from "./own-folder.ts";
 
 const FOLDER = "stores";
 const SUFFIX = ".store";
 
 export const keptStoresDir = ({ keptStores, socket }: AgentConfig): string | undefined =>
   keptStores === false ? undefined : (keptStores.dir ?? join(dirname(socket), FOLDER));
+
+/** The one that was kept last, of whichever peer. */
+export function newestKept(config: AgentConfig): string | undefined {
+  const dir = keptStoresDir(config);
+  return dir === undefined ? undefined : newestIn(dir, SUFFIX);
+}
 
 /**
  * The file for migrations with this peer, after room was made for it; undefined when nothing is to be kept. Never throws:

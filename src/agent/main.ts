@@ -15,6 +15,7 @@ import { logEvents } from "./log-events.ts";
 import { Observability } from "./observability.ts";
 import { Recorder } from "./recorder.ts";
 import { serviceManager } from "./service-manager.ts";
+import { likelyStore } from "./store-files.ts";
 import { Store } from "./store.ts";
 import { startTracing } from "./tracing.ts";
 
@@ -32,7 +33,7 @@ export async function runAgent(configFile: string): Promise<void> {
   const store = new Store(join(config.stateDir, "agent.db"), { reserveBytes: RESERVE_BYTES });
   const { stateDir, tlsDir, name } = config;
   const standby = config.standbyRelay
-    ? new Standby({ dir: join(stateDir, "standby"), tlsDir, name })
+    ? new Standby({ dir: join(stateDir, "standby"), tlsDir, name, holds: () => likelyStore(config) })
     : undefined;
   const agent = new Agent(config, store, log, standby);
   logEvents(agent.hub, log);

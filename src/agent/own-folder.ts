@@ -16,16 +16,27 @@ export function ownFolder(dir: string): void {
     throw new Error(`${dir} must belong to the agent's user alone (mode 0700)`);
 }
 
+/** Of the files with this ending the one written last; undefined: there is none. Never throws. */
+export function newestIn(dir: string, suffix: string): string | undefined {
+  try {
+    const names = readdirSync(dir).filter((name) => name.endsWith(suffix));
+    return names
+      .map((name) => join(dir, name))
+      .toSorted((one, other) => writtenMs(other) - writtenMs(one))[0];
+  } catch {
+    return undefined;
+  }
+}
+
+const writtenMs = (file: string): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
 /** Of the files with this ending leaves the newest, `count` with `next` among them whether it is there yet or not. */
 export function keepNewest(dir: string, suffix: string, next: string, count: number): void {
   const names = readdirSync(dir);
-  const writtenMs = (name: string): number =>
-    statSync(join(dir, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const ageOf = (name: string): number => Date.now() - writtenMs(join(dir, name));
   const others = names
     .filter((name) => name.endsWith(suffix) && name !== next)
-    .sort((one, other) => writtenMs(other) - writtenMs(one));
-  const abandoned = names.filter(
-    (name) => name.endsWith(UNFINISHED) && writtenMs(name) < Date.now() - UNFINISHED_MS_MAX,
-  );
+    .toSorted((one, other) => ageOf(one) - ageOf(other));
+  const abandoned = names.filter((name) => name.endsWith(UNFINISHED) && ageOf(name) > UNFINISHED_MS_MAX);
   for (const name of [...others.slice(count - 1), ...abandoned]) rmSync(join(dir, name), { force: true });
 }

@@ -1,14 +1,18 @@
 /** The files that a migration's relay may begin with, by the same rule at both hosts (relay/kept-store.ts). */
 import type { MachineSpec } from "../api/machine.ts";
-import { bootStoreFile } from "./boot-stores.ts";
+import { bootStoreFile, newestBoot } from "./boot-stores.ts";
 import type { AgentConfig } from "./config.ts";
-import { keptStoreFile } from "./kept-stores.ts";
+import { keptStoreFile, newestKept } from "./kept-stores.ts";
 import type { Log } from "./log.ts";
 
 export interface StoreFiles {
   readonly storeFile?: string;
   readonly bootFile?: string;
 }
+
+/** What the next migration will most likely begin with, whichever it is. */
+export const likelyStore = (config: AgentConfig): string | undefined =>
+  newestKept(config) ?? newestBoot(config);
 
 /** Never rejects: what cannot be had is left out. */
 export async function storeFiles({

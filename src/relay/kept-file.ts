@@ -25,19 +25,18 @@ export interface KeptPlace {
   readonly store: PageStore;
   /** The contents of these slots are in their places: they are told as they come, so that whoever finds them again can begin. */
   readonly filled?: (first: number, end: number) => void;
+  /** Then it is left where it is. */
+  readonly signal?: AbortSignal;
 }
 
 /** Brings `place.store` to what was written. Never rejects: else why it could not, in words, and the store has to be reset. */
-export async function loadKeptFile(file: string, place: KeptPlace): Promise<string | undefined> {
+export async function loadKeptFile(file: string, place: KeptPlace): Promise<KeptHeader | string> {
   return withFile(file, (handle) => load(handle, place));
 }
 
-/** The id of what is in it, which is not looked at; else why it is of no use for a store of `slots`. Never rejects. */
-export async function keptFileId(file: string, slots: number): Promise<bigint | string> {
-  return withFile(file, async (handle) => {
-    const header = await headerOf(handle, slots);
-    return typeof header === "string" ? header : header.id;
-  });
+/** What it says it holds, which is not looked at; else why it is of no use for a store of `slots`. Never rejects. */
+export async function keptFileHeader(file: string, slots: number): Promise<KeptHeader | string> {
+  return withFile(file, (handle) => headerOf(handle, slots));
 }
 
 async function withFile<T>(file: string, use: (handle: FileHandle) => Promise<T>): Promise<T | string> {
@@ -60,7 +59,10 @@ async function headerOf(handle: FileHandle, slots: number): Promise<KeptHeader |
   return readKeptHeader(head.subarray(0, bytesRead), size, slots);
 }
 
-async function load(handle: FileHandle, { kernels, store, filled }: KeptPlace): Promise<string | undefined> {
+async function load(
+  handle: FileHandle,
+  { kernels, store, filled, signal }: KeptPlace,
+): Promise<KeptHeader | string> {
   const header = await headerOf(handle, store.slots);
   if (typeof header === "string") return header;
   const { used } = header;
@@ -83,10 +85,14 @@ async function load(handle: FileHandle, { kernels, store, filled }: KeptPlace): 
     if (end < used) coming = readPiece(end);
     check = crc32(pieceOf(first), check);
     filled?.(first, end);
+    if (signal?.aborted === true) {
+      await coming; // it writes into the place
+      return "it is no longer wanted";
+    }
   }
   if (check !== header.check || !areSlotFlags(flags)) return "the file is damaged";
   store.restore({ ...header, flags });
-  return undefined;
+  return header;
 }
 
 /** False: the file ends before. */

@@ -5,13 +5,16 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { Arena, helloOf } from "../../test/relay/hostile.ts";
-import { PAGE_BYTES } from "../page/types.ts";
+import { type Kernels, PAGE_BYTES } from "../page/types.ts";
 import { CodedError } from "../std/errors.ts";
 import type { Hello } from "../wire/hello.ts";
+import { KEPT_HEADER_BYTES } from "../wire/kept.ts";
 import { PageStore } from "../wire/store.ts";
+import { loadKeptFile } from "./kept-file.ts";
 import { KeptStore, NO_OFFER } from "./kept-store.ts";
 import { keptPrints, printOf } from "./kept-prints.ts";
 import { openKernels } from "./kernels.ts";
+import type { Held } from "./opened.ts";
 
 let arena: Arena;
 let file: string;
@@ -28,21 +31,29 @@ const [one, other] = [openKernels({ pages: SLOTS + 1 }), openKernels({ pages: SL
 const hello = (more: Partial<Hello> = {}): Hello =>
   helloOf({ storeSlots: SLOTS, session: new Uint8Array(16).fill(3), ...more });
 
-interface Opened {
+interface Tried {
   readonly store: PageStore;
   readonly kept: KeptStore;
   readonly filled: number[];
   readonly resets: () => number;
 }
 
-function opened(kernels = one, at = file): Opened {
-  const store = new PageStore(kernels, { base: PAGE_BYTES, slots: SLOTS });
+function opened(kernels = one, at: { readonly file?: string; readonly bootFile?: string } = { file }): Tried {
+  return triedWith({ kernels, store: new PageStore(kernels, { base: PAGE_BYTES, slots: SLOTS }) }, at);
+}
+
+function triedWith(
+  { kernels, store, held }: { readonly kernels: Kernels; readonly store: PageStore; readonly held?: Held },
+  at: { readonly file?: string; readonly bootFile?: string },
+): Tried {
   const filled: number[] = [];
   let resets = 0;
   const kept = new KeptStore({
-    file: at,
+    file: at.file,
+    bootFile: at.bootFile,
     kernels,
     store,
+    held,
     filled: (first, end) => filled.push(first, end),
     reset: () => {
       resets += 1;
@@ -113,7 +124,13 @@ describe("a file", () => {
       writeFileSync(file, damaged);
       const { store, kept, resets } = opened(other);
       expect(await kept.offer, `byte ${at}`).toEqual(NO_OFFER);
-      expect([store.used, resets(), typeof kept.note], `byte ${at}`).toEqual([0, 1, "string"]);
+      // What a header says is looked at before the store is touched.
+      const wasFilled = at >= KEPT_HEADER_BYTES || kept.note === "the file is damaged";
+      expect([store.used, resets(), typeof kept.note], `byte ${at}`).toEqual([
+        0,
+        wasFilled ? 1 : 0,
+        "string",
+      ]);
     }
   });
 
@@ -175,5 +192,64 @@ describe("a file", () => {
     await written();
     opened().kept.judge(new CodedError(code, details));
     expect(existsSync(file)).toBe(stays);
+  });
+});
+
+describe("a store that was filled before", () => {
+  /** As a relay that waits does it (opened.ts). */
+  async function filledWith(from: string) {
+    const store = new PageStore(other, { base: PAGE_BYTES, slots: SLOTS });
+    const header = await loadKeptFile(from, { kernels: other, store });
+    if (typeof header === "string") throw new Error(header);
+    return { kernels: other, store, held: { file: from, header } };
+  }
+  const held = { id: 0x0303030303030303n, operations: 8n };
+
+  it("is not filled again with what it holds", async () => {
+    await written();
+    const { store, kept, filled, resets } = triedWith(await filledWith(file), { file });
+    expect((await kept.offer).store).toEqual(held);
+    expect([store.used, filled, resets(), kept.note]).toEqual([USED, [], 0, null]);
+    await kept.agree(hello({ store: held }), hello({ store: held }));
+    expect(kept.pages).toBe(USED);
+  });
+
+  it("also when there was a file to be asked about first", async () => {
+    await written();
+    const before = await filledWith(file);
+    const { kept, resets } = triedWith(before, { file: join(arena.dir, "none.store"), bootFile: file });
+    expect(await kept.offer).toEqual({ store: NO_OFFER.store, boot: held.id });
+    expect(resets()).toBe(0);
+  });
+
+  it("is filled anew where the file was written again meanwhile", async () => {
+    const bytes = await written();
+    const before = await filledWith(file);
+    const { store: again, kept: next } = opened();
+    await next.offer;
+    await next.agree(hello(), hello({ session: new Uint8Array(16).fill(9) }));
+    again.touch(0);
+    next.keep();
+    expect(Buffer.compare(readFileSync(file), bytes)).not.toBe(0);
+    const { kept, filled, resets } = triedWith(before, { file });
+    expect((await kept.offer).store).toEqual(again.state);
+    expect([resets(), filled]).toEqual([1, again.used === 0 ? [] : [0, again.used]]);
+  });
+
+  it.each([
+    ["no file", () => ({})],
+    ["a file that is not there", () => ({ file: join(arena.dir, "none.store") })],
+  ])("is emptied where the migration has %s", async (_what, at) => {
+    await written();
+    const { store, kept, resets } = triedWith(await filledWith(file), at());
+    expect(await kept.offer).toEqual(NO_OFFER);
+    expect([store.used, resets()]).toEqual([0, 1]);
+  });
+
+  it("is left where it is when it is no longer wanted", async () => {
+    await written();
+    const store = new PageStore(other, { base: PAGE_BYTES, slots: SLOTS });
+    const signal = AbortSignal.abort();
+    expect(await loadKeptFile(file, { kernels: other, store, signal })).toBe("it is no longer wanted");
   });
 });

@@ -8,12 +8,14 @@
  * file whole, and the other host's newer one then has another id.
  */
 import { rmSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
 
 import { PAGE_BYTES } from "../page/types.ts";
 import { CodedError } from "../std/errors.ts";
 import { type Beginning, beginningOf, type Hello, type StoreOffer, type StoreState } from "../wire/hello.ts";
 import { PRINT_BYTES } from "../wire/kept.ts";
-import { keptFileId, type KeptPlace, loadKeptFile, writeKeptFile } from "./kept-file.ts";
+import { keptFileHeader, type KeptPlace, loadKeptFile, writeKeptFile } from "./kept-file.ts";
+import type { Held } from "./opened.ts";
 
 const NO_STORE: StoreState = { id: 0n, operations: 0n };
 /** What a relay with nothing to begin with says in its hello. */
@@ -27,6 +29,8 @@ export interface KeptStoreParts extends KeptPlace {
   readonly file: string | undefined;
   /** Made by boot-store.ts. Absent: nothing is known of the guest's files. */
   readonly bootFile?: string | undefined;
+  /** What the store holds already; nothing else is in it. */
+  readonly held?: Held | undefined;
   /** Empties the store, and what is known of its contents. */
   readonly reset: () => void;
 }
@@ -35,6 +39,7 @@ export class KeptStore {
   /** For the hello: settles when a file was read. Never rejects. */
   readonly offer: Promise<StoreOffer>;
   readonly #parts: KeptStoreParts;
+  #held: Held | undefined;
   /** What is in the store before the hellos have met. */
   #loaded: Beginning = "empty";
   #session: Uint8Array | undefined;
@@ -44,6 +49,7 @@ export class KeptStore {
 
   constructor(parts: KeptStoreParts) {
     this.#parts = parts;
+    this.#held = parts.held;
     this.offer = this.#load();
   }
 
@@ -118,11 +124,14 @@ export class KeptStore {
       this.#note = why ?? null;
       if (why === undefined) {
         this.#loaded = "kept";
-        const boot = bootFile === undefined ? 0n : await keptFileId(bootFile, store.slots);
-        return { store: store.state, boot: typeof boot === "bigint" ? boot : 0n };
+        const boot = bootFile === undefined ? "there is none" : await keptFileHeader(bootFile, store.slots);
+        return { store: store.state, boot: typeof boot === "string" ? 0n : boot.id };
       }
     }
-    if ((await this.#loadBoot()) !== undefined) return NO_OFFER;
+    if ((await this.#loadBoot()) !== undefined) {
+      this.#letGo();
+      return NO_OFFER;
+    }
     this.#loaded = "boot";
     return { store: NO_STORE, boot: store.state.id };
   }
@@ -136,11 +145,25 @@ export class KeptStore {
     return why;
   }
 
-  /** Why not; the store is then empty. */
+  /** Why not; what is in the store is then of no file, or what was held. */
   async #fill(file: string): Promise<string | undefined> {
-    const why = await loadKeptFile(file, this.#parts);
-    if (why !== undefined) this.#parts.reset();
-    return why;
+    const header = await keptFileHeader(file, this.#parts.store.slots);
+    if (typeof header === "string") return header;
+    if (this.#held?.file === file && isDeepStrictEqual(this.#held.header, header)) {
+      this.#held = undefined;
+      return undefined;
+    }
+    this.#letGo();
+    const loaded = await loadKeptFile(file, this.#parts);
+    if (typeof loaded !== "string") return undefined;
+    this.#parts.reset();
+    return loaded;
+  }
+
+  /** The store is empty after it, unless a file was read into it. */
+  #letGo(): void {
+    if (this.#held !== undefined) this.#parts.reset();
+    this.#held = undefined;
   }
 }
 

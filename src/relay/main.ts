@@ -1,5 +1,5 @@
 /**
- * The relay's process: `node src/relay/main.ts CONFIG.json`, or `--standby DIR TLS-DIR NAME` with the configuration named
+ * The relay's process: `node src/relay/main.ts CONFIG.json`, or `--standby DIR TLS-DIR NAME [STORE]` with the configuration named
  * later, as a line of standard input. Exit code 0 when all was carried.
  */
 import { flushCompileCache } from "node:module";

@@ -3,19 +3,19 @@ import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 
 import { toCodedError } from "../std/errors.ts";
-import { STORE_SLOTS_DEFAULT } from "../wire/limits.ts";
-import { openAhead } from "./kernels.ts";
+import { openAhead } from "./opened.ts";
 import { rehearse } from "./rehearsal.ts";
-import { SOURCE_PAGES } from "./source.ts";
-import { TARGET_PAGES } from "./target.ts";
 
 /** A path of the file system, and no more. */
 const LINE_BYTES_MAX = 4096;
 /** Of 159 functions that V8 would compile in the next megabytes 79 are left after three, which take 0.7 s of a core. */
 const REHEARSALS = 3;
 
-/** The configuration's file; undefined when whoever would have named it is gone. */
-export async function awaitOrders([dir = "", tlsDir = "", name = ""]: readonly string[]): Promise<
+/**
+ * `holds`: a page store that the migration will most likely begin with. @returns the configuration's file; undefined when
+ * whoever would have named it is gone.
+ */
+export async function awaitOrders([dir = "", tlsDir = "", name = "", holds]: readonly string[]): Promise<
   string | undefined
 > {
   const stop = new AbortController();
@@ -27,7 +27,7 @@ export async function awaitOrders([dir = "", tlsDir = "", name = ""]: readonly s
   } catch (error) {
     if (!signal.aborted) process.stderr.write(`the rehearsal failed: ${toCodedError(error).message}\n`);
   }
-  if (!signal.aborted) await openAhead(Math.max(SOURCE_PAGES, TARGET_PAGES) + STORE_SLOTS_DEFAULT, signal);
+  if (!signal.aborted) await openAhead(holds, signal);
   // While there is time: when the relay has begun nothing of it is left to be written.
   if (!signal.aborted) flushCompileCache();
   return line;

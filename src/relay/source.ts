@@ -4,21 +4,20 @@
  */
 import type { Socket } from "node:net";
 
-import { type Kernels, PAGE_BYTES } from "../page/types.ts";
+import { PAGE_BYTES } from "../page/types.ts";
 import { encodeReturn, FullForm, ReturnReader } from "../stream/return-path.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { LEVEL } from "../wire/choose.ts";
-import { batchParts, Encoder, ENCODER_BYTES } from "../wire/encode.ts";
+import { batchParts, ENCODER_BYTES } from "../wire/encode.ts";
 import type { Frame } from "../wire/frame.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { Phase } from "../wire/batch.ts";
-import { PageStore } from "../wire/store.ts";
 import { mayBeInsecure, type RelayTarget, type SourceConfig } from "./config.ts";
 import { StreamEncoding } from "./encoding.ts";
 import { Intake, INTAKE_BYTES } from "./intake.ts";
 import { SlotIntake } from "./slot-intake.ts";
 import { KeptStore, NO_OFFER } from "./kept-store.ts";
-import { openKernels } from "./kernels.ts";
+import { type Opened, openStore } from "./opened.ts";
 import { Backlog } from "./backlog.ts";
 import { IdleCores } from "../std/idle-cores.ts";
 import { LevelControl } from "./level-control.ts";
@@ -80,7 +79,7 @@ export class SourceSide implements Side {
 
   async start(): Promise<void> {
     const { config, bucket, signal } = this.#options;
-    if (config.encode && !config.recovery) this.#stored = openStore(config);
+    if (config.encode && !config.recovery) this.#stored = storedOf(config);
     const offer = this.kept?.offer ?? Promise.resolve(NO_OFFER);
     const greeted = await dial(config, await this.#whereTo(signal), { slots: this.#slots, offer, signal });
     const [first] = greeted;
@@ -341,28 +340,19 @@ export class SourceSide implements Side {
 }
 
 /** What is there before the other side is: reading what was kept takes as long as finding it. */
-interface Stored {
-  readonly kernels: Kernels;
-  readonly store: PageStore;
-  readonly encoder: Encoder;
+interface Stored extends Opened {
   readonly kept: KeptStore;
 }
 
-/** Of the kernels' memory, in front of the page store. */
-export const SOURCE_PAGES = (INTAKE_BYTES + ENCODER_BYTES) / PAGE_BYTES + 2 + BACKLOG_PAGES;
-
-function openStore({ storeBytes, storeFile: file, bootFile }: SourceConfig): Stored {
-  const slots = Math.floor(storeBytes / PAGE_BYTES);
-  const kernels = openKernels({ pages: SOURCE_PAGES + slots });
-  const store = new PageStore(kernels, { base: SOURCE_PAGES * PAGE_BYTES, slots });
-  const encoder = new Encoder(kernels, store, INTAKE_BYTES);
+function storedOf({ storeBytes, storeFile: file, bootFile }: SourceConfig): Stored {
+  const opened = openStore(Math.floor(storeBytes / PAGE_BYTES));
+  const { encoder } = opened;
   const kept = new KeptStore({
+    ...opened,
     file,
     bootFile,
-    kernels,
-    store,
     filled: (first, end) => encoder.remember(first, end),
     reset: () => encoder.reset(0n),
   });
-  return { kernels, store, encoder, kept };
+  return { ...opened, kept };
 }

@@ -1,5 +1,6 @@
 /** A relay that waits: whoever needs one gets it as if it had just been started, and nobody else ever hears of it. */
-import { existsSync, readFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -7,9 +8,12 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { processesOf } from "../../test/real/left-behind.ts";
 import { Arena, until } from "../../test/relay/hostile.ts";
 import { initCa, issueHost } from "../agent/pki.ts";
+import { PAGE_BYTES } from "../page/types.ts";
 import { encodeReturn } from "../stream/return-path.ts";
+import { STORE_SLOTS_DEFAULT } from "../wire/limits.ts";
 import { corpus } from "../../test/fuzz/corpus.ts";
 import { startTicksOf } from "./alive.ts";
+import { makeBootStore } from "./boot-store.ts";
 import { rehearse } from "./rehearsal.ts";
 import { handleIn, type RelayProcess, startRelay } from "./start.ts";
 import { Standby } from "./standby.ts";
@@ -44,8 +48,8 @@ async function rehearsed(name: string): Promise<void> {
   await until("it has rehearsed", () => !existsSync(rehearsalIn(name)));
 }
 
-async function standbyIn(name: string): Promise<Standby> {
-  const standby = new Standby({ dir: join(arena.dir, name), tlsDir, name: "a" });
+async function standbyIn(name: string, holds?: string): Promise<Standby> {
+  const standby = new Standby({ dir: join(arena.dir, name), tlsDir, name: "a", holds: () => holds });
   standbys.push(standby);
   standby.fill(0);
   await until("one waits", () => standby.waits);
@@ -53,9 +57,10 @@ async function standbyIn(name: string): Promise<Standby> {
 }
 
 /** Both of its sides' first relay, by `standby`. */
-async function migration(standbyAt: readonly [source: Standby, target: Standby]) {
+async function migration(standbyAt: readonly [source: Standby, target: Standby], bootFile?: string) {
   const loading = await arena.qemuTarget(encodeReturn({ kind: "shut", value: 0 }));
-  const guarded = { insecure: false, tlsDir, peerName: "a", codec: "auto" } as const;
+  const storeBytes = STORE_SLOTS_DEFAULT * PAGE_BYTES;
+  const guarded = { insecure: false, tlsDir, peerName: "a", codec: "auto", bootFile, storeBytes } as const;
   const target = await startRelay(arena.targetConfig(guarded), join(arena.dir, "t"), {
     standby: standbyAt[1],
   });
@@ -71,7 +76,11 @@ async function migration(standbyAt: readonly [source: Standby, target: Standby])
       await until("QEMU may come", () => existsSync(join(arena.dir, "out.sock")));
       arena.qemuSource().socket().end(stream);
       const last = await Promise.all([source.exited, target.exited]);
-      return { phases: last.map((each) => each?.phase), given: loading.given() };
+      return {
+        phases: last.map((each) => each?.phase),
+        bootPages: last.map((each) => each?.bootPages),
+        given: loading.given(),
+      };
     },
   };
 }
@@ -87,6 +96,24 @@ it.each(["at once", "when it has rehearsed"])("is taken %s, and carries a migrat
   expect(phases).toEqual(["done", "done"]);
   expect(given.length).toBeGreaterThan(stream.length / 2);
   expect(readFileSync(join(target.handle.dir, "relay.log"), "utf8")).toMatch(/^listening on port \d+\n$/);
+});
+
+it.each(["holds", "does not hold"])("%s what its migration begins with, and carries it", async (does) => {
+  const kernel = join(arena.dir, "kernel");
+  writeFileSync(kernel, randomBytes(64 * 4096));
+  const file = join(arena.dir, "boot.store");
+  expect(makeBootStore({ kernel, file })).toBe(64);
+  const [one, other] = [
+    await standbyIn("one", does === "holds" ? file : kernel),
+    await standbyIn("other", does === "holds" ? file : undefined),
+  ];
+  await Promise.all([rehearsed("one"), rehearsed("other")]);
+  const { carried } = await migration([one, other], file);
+  const { phases, bootPages } = await carried();
+  expect([phases, bootPages]).toEqual([
+    ["done", "done"],
+    [64, 64],
+  ]);
 });
 
 /** Of the process that waits in this folder. */

@@ -1,6 +1,6 @@
 /**
  * A relay that is started before it is needed: a process takes half a second to come up, most moves of a small guest no
- * longer than that. It waits with everything loaded and rehearsed (rehearsal.ts) for the name of its configuration. One per
+ * longer than that. It waits with everything loaded and rehearsed (rehearsal.ts, opened.ts) for the name of its configuration. One per
  * agent; when the agent dies it ends, and nothing has begun.
  */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -17,6 +17,8 @@ export interface StandbyOptions {
   /** This host's certificates, and its name on them. */
   readonly tlsDir: string;
   readonly name: string;
+  /** The file of a page store that the next migration will most likely begin with; undefined: there is none. */
+  readonly holds?: () => string | undefined;
 }
 
 /** One that waits, and is the taker's from now on. */
@@ -91,11 +93,13 @@ export class Standby {
   }
 
   #start(): void {
-    const { dir, tlsDir, name } = this.#options;
+    const { dir, tlsDir, name, holds } = this.#options;
     try {
       rmSync(dir, { recursive: true, force: true });
       mkdirSync(dir, { recursive: true, mode: 0o700 });
-      const spawned = spawnRelay(["--standby", dir, tlsDir, name], this.#logFile, true);
+      const store = holds?.();
+      const args = ["--standby", dir, tlsDir, name, ...(store === undefined ? [] : [store])];
+      const spawned = spawnRelay(args, this.#logFile, true);
       // Its death is found when it is taken; the pipe tells of it too, and must not be the agent's.
       spawned.stdin?.on("error", () => {});
       (spawned.stdin as Socket | null)?.unref();

@@ -7,23 +7,19 @@ import type { Socket } from "node:net";
 import { PAGE_BYTES } from "../page/types.ts";
 import { ReturnReader } from "../stream/return-path.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
-import { Decoder, DECODER_BYTES } from "../wire/decode.ts";
+import { Decoder } from "../wire/decode.ts";
 import type { Frame } from "../wire/frame.ts";
 import { Codec, FrameKind } from "../wire/frame.ts";
-import { PageStore } from "../wire/store.ts";
 import type { TargetConfig } from "./config.ts";
 import { KeptStore, NO_OFFER } from "./kept-store.ts";
-import { openKernels } from "./kernels.ts";
 import { listen, type Listening } from "./link.ts";
+import { openStore } from "./opened.ts";
 import { connectQemu, writeAll } from "./qemu-socket.ts";
 import { StreamRebuild } from "./rebuild.ts";
 import type { Side, SideOptions, SideStatus } from "./side.ts";
 import { Slots } from "./slots.ts";
 import { PageCounts } from "./status.ts";
 import { Wire } from "./wire.ts";
-
-/** Of the kernels' memory, in front of the page store. */
-export const TARGET_PAGES = DECODER_BYTES / PAGE_BYTES;
 
 export class TargetSide implements Side {
   readonly ended: Promise<CodedError | undefined>;
@@ -90,11 +86,10 @@ export class TargetSide implements Side {
 
   #openStore(): void {
     const { storeBytes, storeFile: file, bootFile } = this.#config;
-    const slots = Math.floor(storeBytes / PAGE_BYTES);
-    const kernels = openKernels({ pages: TARGET_PAGES + slots });
-    const store = new PageStore(kernels, { base: DECODER_BYTES, slots });
+    const opened = openStore(Math.floor(storeBytes / PAGE_BYTES));
+    const { kernels, store } = opened;
     const decoder = new Decoder(kernels, store, 0);
-    this.#kept = new KeptStore({ file, bootFile, kernels, store, reset: () => store.reset(0n) });
+    this.#kept = new KeptStore({ ...opened, file, bootFile, reset: () => store.reset(0n) });
     this.#rebuild = new StreamRebuild({
       kernels,
       decoder,

@@ -114,6 +114,8 @@ export class LabStage implements Stage {
       readings = link.stop();
     }
     const figures = besideOf(report, readings);
+    // Before the next relays get ready: they are not to hold what will be gone.
+    await forgetKept(lab, signal);
     const agents = cpuBefore === null || cpuAfter === null ? null : cpuAfter - cpuBefore;
     const window = { tailMs: this.#times.tailMs, baselineMs: BASELINE_MS, signal };
     const seen = await withObservers(lab, place, report, window, (observation) =>

@@ -45,7 +45,7 @@ describe("auto", () => {
   });
 
   test("takes them for a guest that comes back, on links and with contents where they would not be worth it", () => {
-    const fast = { link: link(60e6), target: { cpus: 4, idleCpus: 0.4 } };
+    const fast = { link: link(60e6), target: { cpus: 4, idleCpus: 0.8 } };
     expect(chooseWire(facts({}, fast)).plan.path).toBe("direct");
     const back = chooseWire(facts({}, { ...fast, content: content(128, 0.4, 120) }));
     expect(back.plan.path).toBe("relay");

@@ -1,9 +1,9 @@
 /** One host's agent: its VMs, the migrations it takes part in, and the answers to every route. */
-import type { CheckReport, HostFacts, VmView } from "../api/host.ts";
+import type { CheckReport, VmView } from "../api/host.ts";
 import type { MachineSpec } from "../api/machine.ts";
 import type { MigrateRequest, MigrationView } from "../api/migration.ts";
 import type { Observation, Report } from "../api/report.ts";
-import { peerRoutes, type PrepareRequest } from "../api/peer-routes.ts";
+import { type HostState, peerRoutes, type PrepareRequest } from "../api/peer-routes.ts";
 import type { localRoutes } from "../api/routes.ts";
 import { contradictions } from "../migration/contradictions.ts";
 import { withObservation } from "../migration/observation.ts";
@@ -19,7 +19,7 @@ import { Facts, ownersOnly, peerViews, vmsOf } from "./facts.ts";
 import type { Asked, Handlers } from "./http.ts";
 import { LinkBook } from "./link-book.ts";
 import type { Log } from "./log.ts";
-import { sourceRecord, targetRecord } from "./new-record.ts";
+import { type BothFacts, sourceRecord, targetRecord } from "./new-record.ts";
 import type { OfficeKey } from "./office.ts";
 import { pauseFor } from "./pause.ts";
 import { Peer } from "./peers.ts";
@@ -125,11 +125,12 @@ export class Agent {
       this.#trusted(peer);
       await this.#swept(body.machine.metadata.name);
       const vmNames = this.#vms.list().map((vm) => vm.name);
-      return { facts: await this.#facts.read(), vmNames, missing: await missingHere(body.machine) };
+      const state = this.#hostState();
+      return { facts: await this.#facts.read(), vmNames, missing: await missingHere(body.machine), state };
     },
     peerLink: ({ peer, body: { bytes } }) => {
       this.#trusted(peer);
-      return { bytes, ...this.#cpu.idle(), relayWaits: this.#shared.standby?.waits ?? false };
+      return { bytes, ...this.#hostState() };
     },
     peerVms: (asked) => (this.#trusted(asked.peer), this.#vms.list()),
     prepare: (asked) => this.#prepare(asked),
@@ -146,6 +147,10 @@ export class Agent {
       return { ...(await run.recover()), view: run.view() };
     },
   };
+
+  #hostState(): HostState {
+    return { ...this.#cpu.idle(), relayWaits: this.#shared.standby?.waits ?? false };
+  }
 
   async #allVms(): Promise<VmView[]> {
     const others = await Promise.all([...this.#peers.values()].map(vmsOf));
@@ -213,7 +218,7 @@ export class Agent {
   async #check(
     name: string,
     request: MigrateRequest,
-  ): Promise<{ report: CheckReport; peer: Peer; facts: { source: HostFacts; target: HostFacts } }> {
+  ): Promise<{ report: CheckReport; peer: Peer; facts: BothFacts }> {
     const vm = this.#vm(name);
     if (vm.owner !== this.config.name) throw new CodedError("VM_ELSEWHERE", { vm: name, host: vm.owner });
     if (request.target === this.config.name) throw new CodedError("SAME_HOST", { host: request.target });
@@ -223,7 +228,7 @@ export class Agent {
     const peer = this.#peer(request.target);
     const { machine, accelerator } = this.#vms.changed(name, {});
     const vmNow = { machine, accelerator, qemu: this.#vms.qemu(name) };
-    const { source, target, found } = await preflight(vmNow, this.#facts.read(), peer, request);
+    const { found, ...facts } = await preflight(vmNow, this.#facts.read(), peer, request);
     const report: CheckReport = {
       vm: name,
       source: this.config.name,
@@ -231,7 +236,7 @@ export class Agent {
       ok: found.every((each) => each.severity !== "blocker"),
       findings: found,
     };
-    return { report, peer, facts: { source, target } };
+    return { report, peer, facts };
   }
 
   async #migrate(name: string, request: MigrateRequest): Promise<MigrationView> {

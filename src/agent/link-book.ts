@@ -18,13 +18,6 @@ const FIRST_MS = 3_000;
 /** With less than this left on one host any link looks slow, because its agent waits for a processor. */
 const CALM_CPUS = 0.5;
 
-export interface KnownLink {
-  readonly link: LinkBurst;
-  readonly target: Cpus;
-  /** A relay waits there (relay/standby.ts). */
-  readonly relayWaits: boolean;
-}
-
 interface Entry {
   readonly atMs: number;
   readonly link: LinkBurst;
@@ -71,24 +64,12 @@ export class LinkBook {
     return this.#entries.get(name)?.link;
   }
 
-  /**
-   * The link, measured now if it is not known well enough, and how busy the other host is now. Undefined: the peer did not
-   * answer in time.
-   */
-  async ask(peer: Peer): Promise<KnownLink | undefined> {
-    try {
-      const here = this.#parts.idle();
-      const { cpus: target, relayWaits, ms } = await askState(peer);
-      const known = this.#entries.get(peer.name);
-      const ageMs = known === undefined ? Number.POSITIVE_INFINITY : nowMs() - known.atMs;
-      const link =
-        known !== undefined && ageMs < KNOWN_MS
-          ? { ...known.link, ageMs }
-          : await this.#measure(peer, ms, isCalm(here, target));
-      return { link, target, relayWaits };
-    } catch {
-      return undefined;
-    }
+  /** The link, measured now if it is not known well enough. Undefined: the peer, as busy as `there`, did not answer in time. */
+  async linkTo(peer: Peer, there: Cpus): Promise<LinkBurst | undefined> {
+    const known = this.#entries.get(peer.name);
+    const ageMs = known === undefined ? Number.POSITIVE_INFINITY : nowMs() - known.atMs;
+    if (known !== undefined && ageMs < KNOWN_MS) return { ...known.link, ageMs };
+    return this.#measure(peer, isCalm(this.#parts.idle(), there)).catch(() => undefined);
   }
 
   /** Measures the link that was not measured for longest, if one is due. Never rejects. */
@@ -99,8 +80,7 @@ export class LinkBook {
     this.#measuring = true;
     this.#triedMs.set(peer.name, nowMs());
     try {
-      const { cpus, ms } = await askState(peer);
-      if (isCalm(idle(), cpus) && !migrates()) await this.#measure(peer, ms, true);
+      if (isCalm(idle(), await askState(peer)) && !migrates()) await this.#measure(peer, true);
     } catch {
       // It is down or slow; its turn comes again.
     }
@@ -117,8 +97,8 @@ export class LinkBook {
       .toSorted((one, other) => sinceMs(this.#triedMs, other.name) - sinceMs(this.#triedMs, one.name))[0];
   }
 
-  async #measure(peer: Peer, tripMs: number, keep: boolean): Promise<LinkBurst> {
-    const link = await measureLink(peer, tripMs);
+  async #measure(peer: Peer, keep: boolean): Promise<LinkBurst> {
+    const link = await measureLink(peer);
     if (keep) this.#entries.set(peer.name, { atMs: nowMs(), link });
     return link;
   }

@@ -2,8 +2,8 @@
  * How fast the link to another host is: a few bursts to its agent, bounded in bytes and time. When it is measured, and for
  * how long that is believed, is link-book.ts.
  */
-import { peerRoutes } from "../api/peer-routes.ts";
-import type { Cpus, LinkBurst } from "../migration/wire-choice.ts";
+import { type HostState, peerRoutes } from "../api/peer-routes.ts";
+import type { LinkBurst } from "../migration/wire-choice.ts";
 import { nowMs } from "./clock.ts";
 import type { Peer } from "./peers.ts";
 
@@ -17,27 +17,17 @@ const ENOUGH_MS = 30;
 /** No burst is waited for longer: a link that carries less than 64 KiB in this time is as good as down. */
 const BURST_TIMEOUT_MS = 2_000;
 
-export interface PeerState {
-  /** How busy it is. */
-  readonly cpus: Cpus;
-  /** A relay waits there (relay/standby.ts). */
-  readonly relayWaits: boolean;
-  /** What the question took. */
-  readonly ms: number;
-}
-
 /** Costs a round trip. @throws CodedError when it does not answer in time. */
-export async function askState(peer: Peer): Promise<PeerState> {
-  const { answer, ms } = await send(peer, 1);
-  const { cpus, idleCpus, relayWaits } = answer;
-  return { cpus: { cpus, idleCpus }, relayWaits, ms };
+export async function askState(peer: Peer): Promise<HostState> {
+  const { answer } = await send(peer, 1);
+  return answer;
 }
 
-/** `trip`: what a tiny question took. @throws CodedError when it does not answer in time. */
-export async function measureLink(peer: Peer, trip: number): Promise<LinkBurst> {
+/** @throws CodedError when it does not answer in time. */
+export async function measureLink(peer: Peer): Promise<LinkBurst> {
   // The shortest of a few tiny ones is the round trip with both agents' own time in it.
-  let roundTripMs = trip;
-  for (let times = 1; times < 3; times += 1) roundTripMs = Math.min(roundTripMs, (await send(peer, 1)).ms);
+  let roundTripMs = Number.POSITIVE_INFINITY;
+  for (let times = 0; times < 3; times += 1) roundTripMs = Math.min(roundTripMs, (await send(peer, 1)).ms);
   const bursts: Burst[] = [];
   const measure = async (bytes: number): Promise<number> => {
     const { ms } = await send(peer, bytes);

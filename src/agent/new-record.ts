@@ -3,30 +3,36 @@ import { randomUUID } from "node:crypto";
 
 import type { HostFacts } from "../api/host.ts";
 import type { MigrateRequest } from "../api/migration.ts";
-import type { PrepareRequest } from "../api/peer-routes.ts";
+import type { HostState, PrepareRequest } from "../api/peer-routes.ts";
 import { bootId, nowNs } from "./clock.ts";
 import { noEvidence } from "./evidence.ts";
 import { commonTo } from "./facts.ts";
 import type { MigrationRecord, VmRecord } from "./store.ts";
 
+export interface BothFacts {
+  readonly source: HostFacts;
+  readonly target: HostFacts;
+  readonly targetState: HostState;
+}
+
 interface Accepted {
   readonly request: MigrateRequest;
   readonly vm: VmRecord;
-  readonly facts: { readonly source: HostFacts; readonly target: HostFacts };
+  readonly facts: BothFacts;
   readonly t0Ns: bigint;
 }
 
 export function sourceRecord({
-  request: { target, ...settings },
+  request: { target: peer, ...settings },
   vm: { name, machine, accelerator },
-  facts: { source, target: targetFacts },
+  facts: { source, target, targetState },
   t0Ns,
 }: Accepted): Extract<MigrationRecord, { side: "source" }> {
   return {
     id: `${name.slice(0, 20).replaceAll(".", "-")}-${randomUUID().slice(0, 8)}`,
     side: "source",
     vm: name,
-    peer: target,
+    peer,
     settings,
     startedAt: new Date().toISOString(),
     t0Ns: String(t0Ns),
@@ -36,8 +42,9 @@ export function sourceRecord({
       machine,
       accelerator,
       qemuVersion: source.qemu.version,
-      targetQemuVersion: targetFacts.qemu.version,
-      ...commonTo(source, targetFacts),
+      targetQemuVersion: target.qemu.version,
+      targetState,
+      ...commonTo(source, target),
     },
     evidence: noEvidence,
     state: { phase: "preparing" },

@@ -17,7 +17,6 @@ import { mayFetch } from "../qemu/check.ts";
 import { madeBootStore } from "./boot-stores.ts";
 import { sampleContent } from "./content-sample.ts";
 import { keptStoreFile } from "./kept-stores.ts";
-import type { KnownLink } from "./link-book.ts";
 import { planOf, tcpUri, unixUri } from "./qemu-migration.ts";
 import type { Run } from "./source-ports.ts";
 import { storeFiles } from "./store-files.ts";
@@ -38,27 +37,25 @@ function knownTo({ deps: { config }, record: { peer, origin } }: Run): ReadonlyS
 
 export interface Measured {
   readonly source: Cpus;
-  /** At the source; of the target `asked` says it. */
-  readonly relayWaits: boolean;
+  readonly relaysWait: boolean;
   readonly link: LinkBurst | undefined;
-  readonly asked: KnownLink | undefined;
 }
 
-/** Before anything else is begun on either host: what is busy is slow to answer. Never rejects; mostly one question to the peer. */
+/** Before anything else is begun on either host: what is busy is slow to answer. Never rejects; mostly asks nobody anything. */
 export async function measureWay({ record, deps: { cpu, peer, links, standby } }: Run): Promise<Measured> {
   const source = cpu.idle();
-  const relayWaits = standby?.waits ?? false;
-  if (!needsMeasuring(record.settings))
-    return { source, relayWaits, link: links.lastOf(peer), asked: undefined };
-  const asked = await links.ask(peer);
-  return { source, relayWaits, link: asked?.link, asked };
+  const { targetState: there } = record.origin;
+  const relaysWait = standby?.waits === true && there?.relayWaits === true;
+  const mustKnow = needsMeasuring(record.settings) && there !== undefined;
+  const link = mustKnow ? await links.linkTo(peer, there) : links.lastOf(peer);
+  return { source, relaysWait, link };
 }
 
 /** Never rejects, and takes no longer than its samples' limits. */
 export async function chooseWay(
   run: Run,
   qemu: QemuProcess | undefined,
-  { source, relayWaits, link, asked }: Measured,
+  { source, relaysWait, link }: Measured,
 ): Promise<Chosen> {
   const { settings, origin } = run.record;
   const content =
@@ -69,10 +66,10 @@ export async function chooseWay(
     settings,
     ramBytes: memoryBytes(origin.machine),
     link,
-    target: asked?.target,
+    target: origin.targetState,
     content,
     source,
-    relaysWait: relayWaits && asked?.relayWaits === true,
+    relaysWait,
     freeBytes: origin.freeBytes ?? 0,
     oneMachine: origin.oneMachine ?? false,
     capabilities: new Set(origin.capabilities ?? []),

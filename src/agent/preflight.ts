@@ -2,7 +2,7 @@
 import type { Finding, HostFacts } from "../api/host.ts";
 import type { MachineSpec } from "../api/machine.ts";
 import type { MigrateSettings } from "../api/migration.ts";
-import { peerRoutes } from "../api/peer-routes.ts";
+import { type HostState, peerRoutes } from "../api/peer-routes.ts";
 import { blockers, findings } from "../qemu/check.ts";
 import { missingHere } from "../qemu/missing.ts";
 import type { QemuProcess } from "../qemu/types.ts";
@@ -20,17 +20,17 @@ export async function preflight(
   sourceFacts: Promise<HostFacts>,
   peer: Peer,
   settings: MigrateSettings,
-): Promise<{ source: HostFacts; target: HostFacts; found: Finding[] }> {
+): Promise<{ source: HostFacts; target: HostFacts; targetState: HostState; found: Finding[] }> {
   const [source, answer] = await Promise.all([
     sourceFacts,
     peer.call(peerRoutes.peerCheck, { body: { machine } }),
   ]);
-  const { facts: target, vmNames: targetVmNames, missing: missingAtTarget } = answer;
+  const { facts: target, state: targetState, vmNames: targetVmNames, missing: missingAtTarget } = answer;
   const found = [
     ...findings({ machine, accelerator, source, target, settings, targetVmNames, missingAtTarget }),
     ...(qemu === undefined ? [] : await blockers(qemu.qmp)),
   ];
-  return { source, target, found };
+  return { source, target, targetState, found };
 }
 
 /** What this host does not have of a machine, in words. */

@@ -1,4 +1,6 @@
 /** The source's hand to the target's agent: asks, tells what it answers as events, and keeps asking where it must. */
+import { setImmediate } from "node:timers/promises";
+
 import { peerRoutes, type TargetView } from "../api/peer-routes.ts";
 import type { Source } from "../migration/source-types.ts";
 import type { QemuProcess } from "../qemu/types.ts";
@@ -57,11 +59,11 @@ export class SourceTarget {
       const call = { timeoutMs: PREPARE_TIMEOUT_MS, signal: this.#run.signal };
       const traceparent = tracesUrl(config.otel, process.env) && traceparentOf(this.#run.id);
       const measured = await measureWay(this.#run);
-      // The target starts QEMU while the guest's pages are sampled.
-      const [chosen] = await Promise.all([
-        chooseWay(this.#run, this.#qemu(), measured),
-        peer.call(peerRoutes.prepare, { ...call, body, traceparent }),
-      ]);
+      const prepared = peer.call(peerRoutes.prepare, { ...call, body, traceparent });
+      prepared.catch(() => {}); // told below
+      // The target starts QEMU while the guest's pages are sampled, once it has been asked to.
+      await setImmediate();
+      const [chosen] = await Promise.all([chooseWay(this.#run, this.#qemu(), measured), prepared]);
       if (this.#run.record.state.phase !== "preparing" || this.#run.signal.aborted) return;
       this.#run.chose(chosen);
       const asked = peer.call(peerRoutes.listen, {

@@ -8,6 +8,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type MachineSpec, machineSpec } from "../api/machine.ts";
 import { type MigrateSettings, migrateSettings, type MigrationView, type Outcome } from "../api/migration.ts";
 import type { Page } from "../api/pages.ts";
+import type { HostState } from "../api/peer-routes.ts";
 import { type Report, report } from "../api/report.ts";
 import type { Source } from "../migration/source-types.ts";
 import type { Target } from "../migration/target.ts";
@@ -58,6 +59,8 @@ export interface Origin {
   readonly accelerator: "kvm" | "tcg";
   readonly qemuVersion: string;
   readonly targetQemuVersion: string;
+  /** How busy the target was, and whether a relay waited there; absent in records of older agents. */
+  readonly targetState?: HostState;
   /** What both QEMUs can, and the memory of the host that has less left; for the choice of the way. */
   readonly capabilities?: readonly string[];
   readonly compressions?: readonly string[];

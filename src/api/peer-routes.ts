@@ -34,6 +34,16 @@ export const prepareRequest = z.strictObject({
 });
 export type PrepareRequest = z.infer<typeof prepareRequest>;
 
+/** What a host has left for a migration, now. */
+export const hostState = z.strictObject({
+  cpus: z.number(),
+  /** Idle over about the last second, 0 to `cpus`. */
+  idleCpus: z.number(),
+  /** A relay waits there, started and rehearsed. */
+  relayWaits: z.boolean().default(false),
+});
+export type HostState = z.infer<typeof hostState>;
+
 export const peerRoutes = {
   peerHost: {
     method: "GET",
@@ -46,7 +56,7 @@ export const peerRoutes = {
   peerCheck: {
     method: "POST",
     path: "/peer/check",
-    summary: "What this host has and lacks for a machine: facts for the pre-flight check",
+    summary: "What this host has and lacks for a machine, and how busy it is: facts for the pre-flight check",
     right: "receive-here",
     changesNothing: true,
     body: z.strictObject({ machine: machineSpec }),
@@ -58,6 +68,7 @@ export const peerRoutes = {
         files: z.array(z.string()).readonly(),
         bridges: z.array(z.string()).readonly(),
       }),
+      state: hostState,
     }),
   },
   peerLink: {
@@ -70,12 +81,7 @@ export const peerRoutes = {
     /** application/octet-stream; the bytes are counted and dropped. */
     body: z.strictObject({ bytes: z.int() }),
     status: 200,
-    answer: z.strictObject({
-      bytes: z.int(),
-      cpus: z.number(),
-      idleCpus: z.number(),
-      relayWaits: z.boolean().default(false),
-    }),
+    answer: hostState.extend({ bytes: z.int() }),
   },
   peerVms: {
     method: "GET",

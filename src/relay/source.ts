@@ -21,7 +21,7 @@ import { type Opened, openStore } from "./opened.ts";
 import { Backlog } from "./backlog.ts";
 import { IdleCores } from "../std/idle-cores.ts";
 import { LevelControl } from "./level-control.ts";
-import { BACKLOG_PAGES, BATCH_WAIT_MS, CALLED_TIMEOUT_MS, LEVEL_MS, PROMPT_MS } from "./limits.ts";
+import { BATCH_WAIT_MS, CALLED_TIMEOUT_MS, LEVEL_MS, PROMPT_MS } from "./limits.ts";
 import { dial } from "./link.ts";
 import { acceptQemu, writeAll } from "./qemu-socket.ts";
 import { firstLevelOf, levelOf, type Side, type SideOptions, type SideStatus } from "./side.ts";

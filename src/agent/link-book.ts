@@ -11,12 +11,14 @@ import type { Peer } from "./peers.ts";
 const KNOWN_MS = 600_000;
 /** And measured again before that, where there is time for it. */
 const DUE_MS = 300_000;
-/** One peer each time: at most 6 MiB in so many ms, and of each peer in DUE_MS. */
-const ROUND_MS = 10_000;
+/** One peer each time: at most 10 MiB in so many ms, and of each peer in DUE_MS. */
+const ROUND_MS = 5_000;
 /** With the first, hosts that have just started are through with it. */
 const FIRST_MS = 3_000;
 /** With less than this left on one host any link looks slow, because its agent waits for a processor. */
 const CALM_CPUS = 0.5;
+/** How often the decisive burst is repeated while somebody waits, and while nobody does. */
+const AGAIN = { waited: 1, quiet: 3 } as const;
 
 interface Entry {
   readonly atMs: number;
@@ -69,7 +71,8 @@ export class LinkBook {
     const known = this.#entries.get(peer.name);
     const ageMs = known === undefined ? Number.POSITIVE_INFINITY : nowMs() - known.atMs;
     if (known !== undefined && ageMs < KNOWN_MS) return { ...known.link, ageMs };
-    return this.#measure(peer, isCalm(this.#parts.idle(), there)).catch(() => undefined);
+    const mayKeep = isCalm(this.#parts.idle(), there);
+    return this.#measure(peer, AGAIN.waited, mayKeep).catch(() => undefined);
   }
 
   /** Measures the link that was not measured for longest, if one is due. Never rejects. */
@@ -80,7 +83,7 @@ export class LinkBook {
     this.#measuring = true;
     this.#triedMs.set(peer.name, nowMs());
     try {
-      if (isCalm(idle(), await askState(peer)) && !migrates()) await this.#measure(peer, true);
+      if (isCalm(idle(), await askState(peer)) && !migrates()) await this.#measure(peer, AGAIN.quiet, true);
     } catch {
       // It is down or slow; its turn comes again.
     }
@@ -97,9 +100,9 @@ export class LinkBook {
       .toSorted((one, other) => sinceMs(this.#triedMs, other.name) - sinceMs(this.#triedMs, one.name))[0];
   }
 
-  async #measure(peer: Peer, keep: boolean): Promise<LinkBurst> {
-    const link = await measureLink(peer);
-    if (keep) this.#entries.set(peer.name, { atMs: nowMs(), link });
+  async #measure(peer: Peer, again: number, mayKeep: boolean): Promise<LinkBurst> {
+    const link = await measureLink(peer, again);
+    if (mayKeep) this.#entries.set(peer.name, { atMs: nowMs(), link });
     return link;
   }
 }

@@ -13,8 +13,8 @@ const KNOWN_MS = 600_000;
 const DUE_MS = 300_000;
 /** One peer each time: at most 10 MiB in so many ms, and of each peer in DUE_MS. */
 const ROUND_MS = 5_000;
-/** With the first, hosts that have just started are through with it. */
-const FIRST_MS = 3_000;
+/** A host that is busy now may soon not be. */
+const PUT_OFF_MS = 1_000;
 /** With less than this left on one host any link looks slow, because its agent waits for a processor. */
 const CALM_CPUS = 0.5;
 /** How often the decisive burst is repeated while somebody waits, and while nobody does. */
@@ -39,7 +39,6 @@ export class LinkBook {
   /** By peer: when it was last tried, successful or not. */
   readonly #triedMs = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
-  #measuring = false;
   #closed = false;
 
   constructor(parts: LinkBookParts) {
@@ -50,10 +49,12 @@ export class LinkBook {
   open(): void {
     const later = (ms: number): void => {
       if (this.#closed) return;
-      this.#timer = setTimeout(() => void this.round().then(() => later(ROUND_MS)), ms);
+      this.#timer = setTimeout(() => {
+        void this.round().then((isOver) => later(isOver ? ROUND_MS : PUT_OFF_MS));
+      }, ms);
       this.#timer.unref();
     };
-    later(FIRST_MS);
+    later(PUT_OFF_MS);
   }
 
   close(): void {
@@ -75,19 +76,19 @@ export class LinkBook {
     return this.#measure(peer, AGAIN.waited, mayKeep).catch(() => undefined);
   }
 
-  /** Measures the link that was not measured for longest, if one is due. Never rejects. */
-  async round(): Promise<void> {
+  /** Measures the link that was not measured for longest, if one is due. @returns false when it was put off. Never rejects. */
+  async round(): Promise<boolean> {
     const { idle, migrates } = this.#parts;
     const peer = this.#due();
-    if (peer === undefined || this.#measuring || migrates() || idle().idleCpus < CALM_CPUS) return;
-    this.#measuring = true;
+    if (peer === undefined) return true;
+    if (migrates() || !isCalm(idle())) return false;
     this.#triedMs.set(peer.name, nowMs());
     try {
       if (isCalm(idle(), await askState(peer)) && !migrates()) await this.#measure(peer, AGAIN.quiet, true);
     } catch {
       // It is down or slow; its turn comes again.
     }
-    this.#measuring = false;
+    return true;
   }
 
   #due(): Peer | undefined {

@@ -19,7 +19,8 @@ import { Facts, ownersOnly, peerViews, vmsOf } from "./facts.ts";
 import type { Asked, Handlers } from "./http.ts";
 import { LinkBook } from "./link-book.ts";
 import type { Log } from "./log.ts";
-import { type BothFacts, sourceRecord, targetRecord } from "./new-record.ts";
+import { MemoryLooks } from "./memory-change.ts";
+import { type BothFacts, copied, sourceRecord, targetRecord } from "./new-record.ts";
 import type { OfficeKey } from "./office.ts";
 import { pauseFor } from "./pause.ts";
 import { Peer } from "./peers.ts";
@@ -136,7 +137,8 @@ export class Agent {
     prepare: (asked) => this.#prepare(asked),
     listen: async (asked) => {
       const run = this.#target(asked);
-      return { ...(await run.listen(asked.body.wire)), view: run.view() };
+      const { wire, technique } = asked.body;
+      return { ...(await run.listen(wire, technique)), view: run.view() };
     },
     target: (asked) => this.#target(asked).freshView(),
     handOver: async (asked) => this.#target(asked).handOver(),
@@ -223,12 +225,13 @@ export class Agent {
     if (vm.owner !== this.config.name) throw new CodedError("VM_ELSEWHERE", { vm: name, host: vm.owner });
     if (request.target === this.config.name) throw new CodedError("SAME_HOST", { host: request.target });
     if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
-    const against = contradictions(request);
+    const settings = copied(request);
+    const against = contradictions(settings);
     if (against.length > 0) throw new CodedError("USAGE", { problem: against.join(" ") });
     const peer = this.#peer(request.target);
     const { machine, accelerator } = this.#vms.changed(name, {});
     const vmNow = { machine, accelerator, qemu: this.#vms.qemu(name) };
-    const { found, ...facts } = await preflight(vmNow, this.#facts.read(), peer, request);
+    const { found, ...facts } = await preflight(vmNow, this.#facts.read(), peer, settings);
     const report: CheckReport = {
       vm: name,
       source: this.config.name,
@@ -241,6 +244,7 @@ export class Agent {
 
   async #migrate(name: string, request: MigrateRequest): Promise<MigrationView> {
     const t0Ns = nowNs();
+    const looks = request.technique === "auto" ? this.#looksAt(name) : undefined;
     const { report, peer, facts } = await this.#check(name, request);
     if (!report.ok) {
       const bad = report.findings.filter((each) => each.severity === "blocker");
@@ -259,12 +263,19 @@ export class Agent {
     const record = sourceRecord({ request, vm, facts, t0Ns });
     const run = this.#sourceRun(record, peer);
     try {
-      run.start(qemu);
+      run.start(qemu, looks);
     } catch (error) {
       this.#sources.delete(record.id);
       throw error;
     }
     return run.view();
+  }
+
+  #looksAt(name: string): MemoryLooks | undefined {
+    const qemu = this.#vms.qemu(name);
+    if (qemu === undefined) return undefined;
+    const { machine, accelerator } = this.#vms.changed(name, {});
+    return new MemoryLooks(qemu, machine, accelerator);
   }
 
   #sourceRun(record: Extract<MigrationRecord, { side: "source" }>, peer: Peer): SourceRun {

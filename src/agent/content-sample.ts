@@ -104,21 +104,22 @@ function pagesOf(run: Buffer): Buffer[] {
 
 const ZERO = Buffer.alloc(PAGE_BYTES);
 
-/**
- * Compressed together, as both a relay and multifd do: their streams know what came before. `known`: prints of what the
- * relays' page store holds.
- */
+/** `known`: prints of what the relays' page store holds. */
 export function contentOf(pages: readonly Buffer[], known: ReadonlySet<bigint>): ContentSample {
   const filled = pages.filter((page) => !page.equals(ZERO));
-  const distinct = [...new Map(filled.map((page) => [page.toString("latin1"), page])).values()];
-  const raw = Buffer.concat(filled);
-  const squeezed = (input: Buffer): number =>
-    zstdCompressSync(input, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }).byteLength;
   return {
     pages: pages.length,
     filledPages: filled.length,
-    distinctPages: distinct.length,
+    distinctPages: new Set(filled.map((page) => page.toString("latin1"))).size,
     knownPages: known.size === 0 ? 0 : filled.filter((page) => known.has(printOf(page))).length,
-    compressedShare: raw.byteLength === 0 ? null : squeezed(raw) / raw.byteLength,
+    compressedShare: compressedShare(filled),
   };
+}
+
+/** Compressed together, as both a relay and multifd do: their streams know what came before. Null: there are none. */
+export function compressedShare(pages: readonly Buffer[]): number | null {
+  if (pages.length === 0) return null;
+  const raw = Buffer.concat(pages);
+  const params = { [constants.ZSTD_c_compressionLevel]: 1 };
+  return zstdCompressSync(raw, { params }).byteLength / raw.byteLength;
 }

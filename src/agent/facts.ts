@@ -10,6 +10,7 @@ import { toCodedError } from "../std/errors.ts";
 import { bootId, nowMs } from "./clock.ts";
 import type { AgentConfig } from "./config.ts";
 import type { Peer, PeerAddress } from "./peers.ts";
+import type { Origin } from "./store.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -83,17 +84,18 @@ function textOf(file: string): string {
   }
 }
 
-/** What the choice of the way needs of both hosts. */
+/** What the choices of technique and way need of both hosts. */
 export function commonTo(
   source: HostFacts,
   target: HostFacts,
-): { capabilities: string[]; compressions: string[]; freeBytes: number; oneMachine: boolean } {
+): Pick<Origin, "capabilities" | "compressions" | "freeBytes" | "oneMachine" | "postCopyBlocker"> {
   const both = (here: readonly string[] = [], there: readonly string[] = []): string[] =>
     here.filter((name) => there.includes(name));
   return {
     capabilities: both(source.qemu.capabilities, target.qemu.capabilities),
     compressions: both(source.qemu.compressions, target.qemu.compressions),
     oneMachine: source.bootId === target.bootId,
+    postCopyBlocker: target.postCopyBlocker,
     freeBytes: Math.min(source.memory.availableBytes, target.memory.availableBytes),
   };
 }

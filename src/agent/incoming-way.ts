@@ -2,6 +2,7 @@
  * The target's end of the way a migration's bytes come: makes QEMU listen for them, itself or behind a relay, and again
  * after a broken fetch. The way was chosen by the source.
  */
+import type { MigrateSettings } from "../api/migration.ts";
 import type { TargetView } from "../api/peer-routes.ts";
 import type { WirePlan } from "../api/wire.ts";
 import { mayFetch } from "../qemu/check.ts";
@@ -40,6 +41,7 @@ export class IncomingWay {
   readonly #log: Log;
   readonly #vms: Pick<Vms, "record">;
   readonly #record: MigrationRecord;
+  #settings: MigrateSettings;
   #plan: WirePlan;
   #begun: Promise<number> | undefined;
   #ending = false;
@@ -53,6 +55,7 @@ export class IncomingWay {
     this.#log = log;
     this.#vms = vms;
     this.#record = record;
+    this.#settings = record.settings;
     this.#plan = planOf(record);
     this.relay = new RelaySide({
       stateDir: config.stateDir,
@@ -76,8 +79,9 @@ export class IncomingWay {
   }
 
   /** The relay starts beside QEMU: each takes some tenths of a second. */
-  begin(plan: WirePlan): void {
+  begin(plan: WirePlan, settings: MigrateSettings): void {
     this.#plan = plan;
+    this.#settings = settings;
     if (plan.path !== "relay") return;
     this.#begun = this.#startRelay(false);
     this.#begun.catch(() => {}); // told by listen()
@@ -86,7 +90,7 @@ export class IncomingWay {
   async listen(qemu: QemuProcess): Promise<Listening> {
     const plan = this.#plan;
     if (plan.path === "direct") return this.#listenDirectly(qemu, plan);
-    const { settings } = this.#record;
+    const settings = this.#settings;
     let port: number;
     try {
       port = await (this.#begun ?? this.#startRelay(false));
@@ -102,7 +106,7 @@ export class IncomingWay {
   async #listenDirectly(qemu: QemuProcess, plan: WirePlan): Promise<Listening> {
     const address = this.#address();
     const { portMin, portMax } = this.#config.migration;
-    await prepareIncoming(qemu.qmp, this.#record.settings, plan, this.#config.tlsDir);
+    await prepareIncoming(qemu.qmp, this.#settings, plan, this.#config.tlsDir);
     await qemu.qmp.execute("migrate-incoming", { uri: `${tcpUri(address, portMin)},to=${portMax}` });
     return { address, port: await listeningPort(qemu) };
   }
@@ -140,7 +144,7 @@ export class IncomingWay {
 
   /** The one before it is ended. @returns where it listens. */
   async #startRelay(recovery: boolean): Promise<number> {
-    const { settings, peer, id } = this.#record;
+    const { peer, id } = this.#record;
     const plan = this.#plan;
     const { portMin, portMax } = this.#config.migration;
     const encode = plan.path === "relay" && plan.encode;
@@ -155,7 +159,7 @@ export class IncomingWay {
       tlsDir: this.#config.tlsDir,
       peerName: peer,
       qemuSocket,
-      capabilities: { postcopyRam: mayFetch(settings) },
+      capabilities: { postcopyRam: mayFetch(this.#settings) },
       bandwidthBytesPerSecond: null,
       codec: "auto",
       encode,

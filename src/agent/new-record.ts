@@ -22,8 +22,14 @@ interface Accepted {
   readonly t0Ns: bigint;
 }
 
+/** What is asked for, as long as the agent has not decided (outgoing-way.ts). */
+export const copied = <T extends Pick<MigrateRequest, "technique">>({ technique, ...asked }: T) => ({
+  ...asked,
+  technique: technique === "auto" ? ("pre-copy" as const) : technique,
+});
+
 export function sourceRecord({
-  request: { target: peer, ...settings },
+  request: { target: peer, ...asked },
   vm: { name, machine, accelerator },
   facts: { source, target, targetState },
   t0Ns,
@@ -33,7 +39,7 @@ export function sourceRecord({
     side: "source",
     vm: name,
     peer,
-    settings,
+    settings: copied(asked),
     startedAt: new Date().toISOString(),
     t0Ns: String(t0Ns),
     bootId,

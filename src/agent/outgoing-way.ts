@@ -3,12 +3,17 @@
  * to. Which way is better is decided in migration/wire-choice.ts.
  */
 import { memoryBytes } from "../api/machine.ts";
+import type { MigrateSettings } from "../api/migration.ts";
+import { contradictions } from "../migration/contradictions.ts";
+import { type ChosenTechnique, chooseTechnique, isQuiet } from "../migration/technique-choice.ts";
 import {
   type Chosen,
   chooseWire,
+  type ContentSample,
   type Cpus,
   type LinkBurst,
   needsMeasuring,
+  type WireFacts,
 } from "../migration/wire-choice.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import { keptPrints } from "../relay/kept-prints.ts";
@@ -18,7 +23,8 @@ import { madeBootStore } from "./boot-stores.ts";
 import { sampleContent } from "./content-sample.ts";
 import { keptStoreFile } from "./kept-stores.ts";
 import { planOf, tcpUri, unixUri } from "./qemu-migration.ts";
-import type { Run } from "./source-ports.ts";
+import type { MemoryLooks } from "./memory-change.ts";
+import type { Run, SourceRecord } from "./source-ports.ts";
 import { storeFiles } from "./store-files.ts";
 
 export const outgoingUri = (run: Run): string => {
@@ -39,6 +45,8 @@ export interface Measured {
   readonly source: Cpus;
   readonly relaysWait: boolean;
   readonly link: LinkBurst | undefined;
+  /** Where pages were sampled already. */
+  readonly content?: ContentSample | undefined;
 }
 
 /** Before anything else is begun on either host: what is busy is slow to answer. Never rejects; mostly asks nobody anything. */
@@ -55,14 +63,60 @@ export async function measureWay({ record, deps: { cpu, peer, links, standby } }
 export async function chooseWay(
   run: Run,
   qemu: QemuProcess | undefined,
-  { source, relaysWait, link }: Measured,
+  measured: Measured,
 ): Promise<Chosen> {
+  const content = measured.content ?? (await sampled(run, qemu));
+  return chooseWire(wireFacts(run, { ...measured, content }));
+}
+
+/**
+ * A quiet guest is known by the short look that is over already; of another one the rate matters, so it is looked at
+ * longer. Never rejects.
+ */
+export async function decideTechnique(
+  run: Run,
+  qemu: QemuProcess,
+  measured: Measured,
+  looks: MemoryLooks,
+): Promise<{ readonly technique: ChosenTechnique; readonly content: ContentSample | undefined }> {
+  const cannotFetch = whyNotFetch(run.record);
+  const content = await sampled(run, qemu);
+  const facts = { ...wireFacts(run, { ...measured, content }), cannotFetch };
+  let change = looks.change();
+  if (cannotFetch === undefined && !isQuiet({ ...facts, change })) {
+    await run.wait(LOOK_MS - looks.ms);
+    change = looks.change();
+  }
+  return { technique: chooseTechnique({ ...facts, change }), content };
+}
+
+/** With 2048 pages of 256 MiB and half of a link of 1 Gbit/s dirtied the rate is then known to an eighth. */
+const LOOK_MS = 150;
+
+function whyNotFetch({ settings, origin }: SourceRecord): string | undefined {
+  const [against] = contradictions(fetching(settings));
+  if (against !== undefined) return "what was asked for beside it needs rounds of copying";
+  if (origin.capabilities?.includes("postcopy-ram") !== true) return "not both QEMUs can fetch";
+  return origin.postCopyBlocker === "" ? undefined : "no fetch can arrive at the target";
+}
+
+/** A timeout cannot end a fetch. */
+export const fetching = ({ timeoutMs: _, ...settings }: MigrateSettings): MigrateSettings => ({
+  ...settings,
+  technique: "post-copy",
+});
+
+async function sampled(run: Run, qemu: QemuProcess | undefined): Promise<ContentSample | undefined> {
   const { settings, origin } = run.record;
-  const content =
-    needsMeasuring(settings) && qemu !== undefined
-      ? await sampleContent(qemu, origin.machine, origin.accelerator, knownTo(run))
-      : undefined;
-  return chooseWire({
+  if (!needsMeasuring(settings) || qemu === undefined) return undefined;
+  return sampleContent(qemu, origin.machine, origin.accelerator, knownTo(run));
+}
+
+function wireFacts(
+  { record: { settings, origin } }: Run,
+  { source, relaysWait, link, content }: Measured,
+): WireFacts {
+  return {
     settings,
     ramBytes: memoryBytes(origin.machine),
     link,
@@ -74,7 +128,7 @@ export async function chooseWay(
     oneMachine: origin.oneMachine ?? false,
     capabilities: new Set(origin.capabilities ?? []),
     compressions: new Set(origin.compressions ?? []),
-  });
+  };
 }
 
 /**

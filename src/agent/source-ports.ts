@@ -1,5 +1,6 @@
 /** What the two hands of a source's run may see and say: the one to the target's agent, the one to its own QEMU. */
 import type { SourceEvent } from "../migration/source-types.ts";
+import type { ChosenTechnique } from "../migration/technique-choice.ts";
 import type { Chosen } from "../migration/wire-choice.ts";
 import type { Standby } from "../relay/standby.ts";
 import type { AgentConfig } from "./config.ts";
@@ -7,6 +8,7 @@ import type { EventHub } from "./events.ts";
 import type { Evidence } from "./evidence.ts";
 import type { LinkBook } from "./link-book.ts";
 import type { Log } from "./log.ts";
+import type { MemoryLooks } from "./memory-change.ts";
 import type { CpuMeter } from "./cpu.ts";
 import type { Peer } from "./peers.ts";
 import type { RelaySide } from "./relay-side.ts";
@@ -37,6 +39,10 @@ export interface Run {
   dispatch(event: SourceEvent): void;
   note(what: string, atNs?: bigint): void;
   saw(more: Partial<Evidence>): void;
+  /** Where the technique is the agent's choice: of the guest's memory. */
+  readonly looks: MemoryLooks | undefined;
+  /** Before the target listens. */
+  decided(technique: ChosenTechnique): void;
   /** Journaled before anything is done about it. */
   chose(wire: Chosen): void;
   /** The target has (not) yet promised never to run its copy. */

@@ -6,6 +6,7 @@
 import type { MigrationView, Progress } from "../api/migration.ts";
 import { fractionBound, nextProgress } from "../migration/progress.ts";
 import { isFinal, step } from "../migration/source.ts";
+import type { ChosenTechnique } from "../migration/technique-choice.ts";
 import type { Chosen } from "../migration/wire-choice.ts";
 import type { Job, Source, SourceEffect, SourceEvent } from "../migration/source-types.ts";
 import { techniques } from "../migration/techniques/index.ts";
@@ -15,6 +16,8 @@ import { nowMs, nowNs } from "./clock.ts";
 import { readCounters } from "./counters.ts";
 import type { Evidence } from "./evidence.ts";
 import { faultPoint } from "./fault.ts";
+import type { MemoryLooks } from "./memory-change.ts";
+import { fetching } from "./outgoing-way.ts";
 import { inspect } from "./qemu-migration.ts";
 import { RelaySide } from "./relay-side.ts";
 import { writeReport } from "./reporting.ts";
@@ -35,10 +38,10 @@ const OWNED_BY_TARGET: ReadonlySet<Source["phase"]> = new Set([
 export class SourceRun implements Run {
   readonly deps: SourceDeps;
   readonly relay: RelaySide;
-  readonly #job: Job;
   readonly #qemu: SourceQemu;
   readonly #target: SourceTarget;
   readonly #background = new AbortController();
+  looks: MemoryLooks | undefined;
   #record: SourceRecord;
   #progress: Progress | undefined;
   #finished = false;
@@ -57,12 +60,15 @@ export class SourceRun implements Run {
       },
       standby: deps.standby,
     });
-    this.#job = { settings: record.settings, technique: techniques[record.settings.technique] };
     this.#qemu = new SourceQemu(this);
     this.#target = new SourceTarget(this, () => this.#qemu.process);
     this.#finished = isFinal(record.state) && deps.store.report(record.id) !== undefined;
   }
 
+  get #job(): Job {
+    const { settings } = this.#record;
+    return { settings, technique: techniques[settings.technique] };
+  }
   get id(): string {
     return this.#record.id;
   }
@@ -86,7 +92,9 @@ export class SourceRun implements Run {
     return sourceMigrationView(this.#record, this.deps.config.name, this.#finished, this.#progress);
   }
 
-  start(qemu: QemuProcess): void {
+  /** With `looks` the technique is the agent's choice. */
+  start(qemu: QemuProcess, looks?: MemoryLooks): void {
+    this.looks = looks;
     this.saw({
       countersAtStart: this.#counters(),
       qemuCpuAtStart: qemu.cpuSeconds(),
@@ -305,6 +313,12 @@ export class SourceRun implements Run {
 
   saw(more: Partial<Evidence>): void {
     this.#record = { ...this.#record, evidence: { ...this.#record.evidence, ...more } };
+  }
+
+  decided({ technique, reason }: ChosenTechnique): void {
+    this.note(reason);
+    const { settings } = this.#record;
+    if (technique === "post-copy") this.#record = { ...this.#record, settings: fetching(settings) };
   }
 
   chose({ plan, reason }: Chosen): void {

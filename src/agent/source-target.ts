@@ -3,12 +3,13 @@ import { setImmediate } from "node:timers/promises";
 
 import { peerRoutes, type TargetView } from "../api/peer-routes.ts";
 import type { Source } from "../migration/source-types.ts";
+import type { Chosen } from "../migration/wire-choice.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import { CodedError, toCodedError } from "../std/errors.ts";
 import { nowMs } from "./clock.ts";
 import { memoryDigest } from "./memory-digest.ts";
 import { peerCode, undelivered } from "./peers.ts";
-import { chooseWay, measureWay, startOutgoingRelay } from "./outgoing-way.ts";
+import { chooseWay, decideTechnique, type Measured, measureWay, startOutgoingRelay } from "./outgoing-way.ts";
 import { awaitRecovery, PLAIN, planOf, tcpUri, unixUri } from "./qemu-migration.ts";
 import type { Run } from "./source-ports.ts";
 import { traceparentOf, tracesUrl } from "./traceparent.ts";
@@ -48,6 +49,7 @@ export class SourceTarget {
     const { vms, config, peer } = this.#run.deps;
     try {
       const { machine, accelerator } = vms.changed(this.#run.record.vm, {});
+      const measured = await measureWay(this.#run);
       const body = {
         id: this.#run.id,
         machine,
@@ -58,18 +60,17 @@ export class SourceTarget {
       };
       const call = { timeoutMs: PREPARE_TIMEOUT_MS, signal: this.#run.signal };
       const traceparent = tracesUrl(config.otel, process.env) && traceparentOf(this.#run.id);
-      const measured = await measureWay(this.#run);
       const prepared = peer.call(peerRoutes.prepare, { ...call, body, traceparent });
       prepared.catch(() => {}); // told below
       // The target starts QEMU while the guest's pages are sampled, once it has been asked to.
       await setImmediate();
-      const [chosen] = await Promise.all([chooseWay(this.#run, this.#qemu(), measured), prepared]);
+      const [chosen] = await Promise.all([this.#choose(measured), prepared]);
       if (this.#run.record.state.phase !== "preparing" || this.#run.signal.aborted) return;
       this.#run.chose(chosen);
       const asked = peer.call(peerRoutes.listen, {
         ...call,
         params: { id: this.#run.id },
-        body: { wire: chosen.plan },
+        body: { wire: chosen.plan, technique: this.#run.record.settings.technique },
       });
       await startOutgoingRelay(this.#run, false, asked);
       const { address, port, instead } = await asked;
@@ -86,6 +87,16 @@ export class SourceTarget {
         why: coded.message,
       });
     }
+  }
+
+  /** The technique, where it was left to the agent, and the way. */
+  async #choose(measured: Measured): Promise<Chosen> {
+    const qemu = this.#qemu();
+    const { looks } = this.#run;
+    if (looks === undefined || qemu === undefined) return chooseWay(this.#run, qemu, measured);
+    const { technique, content } = await decideTechnique(this.#run, qemu, measured, looks);
+    this.#run.decided(technique);
+    return chooseWay(this.#run, qemu, { ...measured, content });
   }
 
   async offer(): Promise<void> {

@@ -65,6 +65,8 @@ export interface Origin {
   readonly capabilities?: readonly string[];
   readonly compressions?: readonly string[];
   readonly freeBytes?: number;
+  /** Why post-copy cannot arrive at the target; empty when it can. */
+  readonly postCopyBlocker?: string;
   /** Both agents run under one kernel, as a lab's do. */
   readonly oneMachine?: boolean;
 }

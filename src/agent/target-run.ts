@@ -1,4 +1,5 @@
 /** The target's side of one migration, acting: turns QEMU's events and the source's questions into events for stepTarget. */
+import type { TechniqueName } from "../api/migration.ts";
 import type { TargetView } from "../api/peer-routes.ts";
 import type { WirePlan } from "../api/wire.ts";
 import {
@@ -102,13 +103,17 @@ export class TargetRun {
     );
   }
 
-  /** By the way the source chose. A failure leaves nothing behind. */
-  async listen(plan: WirePlan): Promise<Listening> {
+  /** By the way, and with the technique, that the source chose. A failure leaves nothing behind. */
+  async listen(
+    plan: WirePlan,
+    technique: TechniqueName = this.#record.settings.technique,
+  ): Promise<Listening> {
     if (this.#starting === undefined || this.#record.wire !== undefined)
       throw new CodedError("TOO_LATE", { migration: this.id, phase: this.#record.state.phase });
+    this.#record = { ...this.#record, settings: { ...this.#record.settings, technique } };
     this.#takePlan(plan);
     try {
-      this.#way.begin(plan);
+      this.#way.begin(plan, this.#record.settings);
       const qemu = await this.#starting;
       if (this.final)
         throw new CodedError("TOO_LATE", { migration: this.id, phase: this.#record.state.phase });

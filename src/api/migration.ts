@@ -11,6 +11,9 @@ export const TECHNIQUES = ["stop-and-copy", "pre-copy", "post-copy", "hybrid"] a
 export const techniqueName = z.enum(TECHNIQUES);
 export type TechniqueName = z.infer<typeof techniqueName>;
 
+/** What may be asked for: one of them, or whichever the agent expects to be over soonest. */
+export const techniqueChoice = z.enum([...TECHNIQUES, "auto"]);
+
 /** One thing a policy may do when copying does not converge. */
 export const policyAction = z.discriminatedUnion("do", [
   /** Allow this pause at switchover. */
@@ -79,7 +82,11 @@ export const migrateSettings = z.strictObject({
 });
 export type MigrateSettings = z.infer<typeof migrateSettings>;
 
-export const migrateRequest = z.strictObject({ target: z.string().min(1), ...migrateSettings.shape });
+export const migrateRequest = z.strictObject({
+  target: z.string().min(1),
+  ...migrateSettings.shape,
+  technique: techniqueChoice.default("pre-copy"),
+});
 export type MigrateRequest = z.infer<typeof migrateRequest>;
 
 /** Phases a person can be told on the telephone. Source and target each have theirs; `Migration` in src/migration. */

@@ -5,7 +5,7 @@ import { z } from "zod";
 
 import { hostFacts, vmView } from "./host.ts";
 import { machineSpec, vmName } from "./machine.ts";
-import { migrateSettings } from "./migration.ts";
+import { migrateSettings, techniqueName } from "./migration.ts";
 import { timelineEntry } from "./report.ts";
 import { byId, type Route } from "./routes.ts";
 import { relayAccount, wirePlan } from "./wire.ts";
@@ -108,7 +108,8 @@ export const peerRoutes = {
     summary: "Start a relay where one is wanted, wait until QEMU is there, and listen",
     right: "receive-here",
     params: byId,
-    body: z.strictObject({ wire: wirePlan }),
+    /** The technique, where the source has decided on another one since. */
+    body: z.strictObject({ wire: wirePlan, technique: techniqueName.optional() }),
     status: 200,
     answer: z.strictObject({
       address: z.string(),

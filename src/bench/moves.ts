@@ -5,7 +5,7 @@
 import type { z } from "zod";
 
 import { connectAgent, type GodwitClient } from "../api/client.ts";
-import { type migrateSettings, migrateRequest } from "../api/migration.ts";
+import { migrateRequest } from "../api/migration.ts";
 import type { Observation, Report } from "../api/report.ts";
 import { type GuestRequest, runGuest, stopGuest, whereIs } from "../lab/guests.ts";
 import { type LabHost, type LabState, loadLab } from "../lab/lab.ts";
@@ -15,7 +15,7 @@ import { CodedError } from "../std/errors.ts";
 export const HOSTS = ["a", "b"] as const;
 export const VM = "guest";
 
-export type Settings = z.input<typeof migrateSettings>;
+export type Settings = Omit<z.input<typeof migrateRequest>, "target">;
 
 export interface Place {
   readonly vm: string;

@@ -119,7 +119,7 @@ function techniqueOf(flags: MigrateFlags): string | undefined {
 function refuseContradictions(flags: MigrateFlags, technique: string | undefined, hasPolicy: boolean): void {
   const named = flags.technique === undefined ? undefined : `--technique ${flags.technique}`;
   const fetches = technique === "post-copy" || technique === "hybrid";
-  const copiesInRounds = technique === undefined || technique === "pre-copy" || technique === "hybrid";
+  const copiesInRounds = technique === undefined || ["pre-copy", "hybrid", "auto"].includes(technique);
 
   if (flags.postcopy && named !== undefined && !fetches) throw contradiction("--postcopy", named);
   if (flags.postcopyAfterPrecopy && named !== undefined && technique !== "hybrid") {

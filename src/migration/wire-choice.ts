@@ -123,13 +123,43 @@ export function chooseWire(asked: WireFacts): Chosen {
   if (settings.native !== undefined) {
     return direct(settings.native, `Direct, ${words(settings.native)}: asked for.`);
   }
-  const { source, target, oneMachine } = asked;
-  const facts = oneMachine ? { ...asked, source: half(source), target: target && half(target) } : asked;
+  const facts = apart(asked);
   const measured = measuredOf(facts);
   if ("missing" in measured) return direct(PLAIN, `Direct, one plain stream: ${measured.missing}.`);
   const native = bestNative(facts, measured);
   if (settings.wire !== "direct") return relayOrDirect(facts, measured, native);
   return direct(native.settings, directWords("asked for", native, measured));
+}
+
+/** Guest memory per second on the direct way: copied in rounds, and as the one plain stream that a fetch needs. */
+export interface DirectRates {
+  readonly filledBytes: number;
+  readonly inRoundsPerSecond: number;
+  /** Of the pages that are copied again. */
+  readonly changedPerSecond: number;
+  readonly plainPerSecond: number;
+}
+
+/** `changedShare`: what is left of pages that change after zstd level 1, if it is known. Undefined: not measured. */
+export function directRates(asked: WireFacts, changedShare?: number | null): DirectRates | undefined {
+  const facts = apart(asked);
+  const measured = measuredOf(facts);
+  if ("missing" in measured) return undefined;
+  const { filledBytes, carries, target } = measured;
+  const { settings, bytesPerSecond } = bestNative(facts, measured);
+  const shrinks = settings.compression !== "none" && typeof changedShare === "number";
+  return {
+    filledBytes,
+    inRoundsPerSecond: bytesPerSecond,
+    changedPerSecond: shrinks ? Math.min(bytesPerSecond, carries / changedShare) : bytesPerSecond,
+    plainPerSecond: plainRate(facts, carries, target),
+  };
+}
+
+/** Each host with what is its own. */
+function apart(facts: WireFacts): WireFacts {
+  const { source, target, oneMachine } = facts;
+  return oneMachine ? { ...facts, source: half(source), target: target && half(target) } : facts;
 }
 
 interface Measured {

@@ -274,7 +274,8 @@ export class WebServer implements AsyncDisposable {
         ];
       case "POST /vms/:id/migrations": {
         const request = migrateRequest.parse(body);
-        return [202, this.#start(id, request.target, 4 + this.#running.size, request.technique)];
+        const technique = request.technique === "auto" ? "pre-copy" : request.technique;
+        return [202, this.#start(id, request.target, 4 + this.#running.size, technique)];
       }
       case "GET /migrations":
         return [200, page(url, this.#all())];

@@ -14,12 +14,15 @@ import { OneOwnerWatch } from "./one-owner-watch.ts";
 
 explainSkip("wire.test.ts");
 
-type Settings = Partial<MigrateRequest> & { readonly technique: TechniqueName };
+type Settings = Omit<Partial<MigrateRequest>, "technique"> & { readonly technique: TechniqueName };
 const DEADLINE_MS = 30_000;
 /** Holds a copy open: the ticker's 2 MiB, which hardly shrink, take seconds. */
 const SLOW_BYTES_PER_SECOND = 200_000;
 
-const through = (technique: TechniqueName, more: Partial<MigrateRequest> = {}): Settings => ({
+const through = (
+  technique: TechniqueName,
+  more: Omit<Partial<MigrateRequest>, "technique"> = {},
+): Settings => ({
   technique,
   wire: "relay",
   ...more,

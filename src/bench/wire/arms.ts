@@ -48,11 +48,15 @@ const stock = (shows: string, native: Native): Arm => ({
   settings: { technique: "pre-copy", wire: "direct", native },
 });
 
-const ours = (wire: "direct" | "relay" | "auto", shows: string): Arm => ({
+const ours = (
+  wire: "direct" | "relay" | "auto",
+  shows: string,
+  technique: "pre-copy" | "auto" = "pre-copy",
+): Arm => ({
   shows,
   stock: false,
   before: "nobody",
-  settings: { technique: "pre-copy", wire },
+  settings: { technique, wire },
 });
 
 const zstd = (level: number): Native => ({ channels: MULTIFD_CHANNELS, compression: "zstd", level });
@@ -74,7 +78,7 @@ const ARMS: Readonly<Record<string, Arm>> = {
   },
   direct: ours("direct", "QEMU to QEMU, with the settings the agent chooses"),
   relay: ours("relay", "through the pair of relays"),
-  auto: ours("auto", "the way the agent chooses by what it measured"),
+  auto: ours("auto", "the technique and the way the agent chooses by what it measured", "auto"),
   "relay-return": {
     ...ours("relay", "the guest comes back: through the relays, with what the move there left in the stores"),
     before: "itself",

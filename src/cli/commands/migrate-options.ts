@@ -12,7 +12,7 @@ export const withMigrateOptions = (command: Command): Command =>
   command
     .argument("<vm>", "the VM's name")
     .requiredOption("--to <host>", "the target host")
-    .option("--technique <name>", "stop-and-copy, pre-copy (default), post-copy or hybrid")
+    .option("--technique <name>", "stop-and-copy, pre-copy (default), post-copy, hybrid or auto")
     .option("--bandwidth <rate>", "cap for all bytes sent, for example 100MiB/s or 1Gbit/s")
     .option("--max-downtime <time>", "the pause asked for (default 300ms)")
     .option("--adaptive-downtime <ceiling>", "adapt the pause to the working set, up to this, for example 2s")

@@ -39,6 +39,7 @@ export const sidebar: readonly Section[] = [
         link: "/decisions/0006-boot-files-in-the-page-store",
       },
       { text: "A relay that waits", link: "/decisions/0007-a-relay-that-waits" },
+      { text: "Measured before it is needed", link: "/decisions/0008-measured-before-it-is-needed" },
     ],
   },
 ];

@@ -12,7 +12,9 @@ export const techniqueName = z.enum(TECHNIQUES);
 export type TechniqueName = z.infer<typeof techniqueName>;
 
 /** What may be asked for: one of them, or whichever the agent expects to be over soonest. */
-export const techniqueChoice = z.enum([...TECHNIQUES, "auto"]);
+export const TECHNIQUE_CHOICES = [...TECHNIQUES, "auto"] as const;
+export const techniqueChoice = z.enum(TECHNIQUE_CHOICES);
+export type TechniqueChoice = z.infer<typeof techniqueChoice>;
 
 /** One thing a policy may do when copying does not converge. */
 export const policyAction = z.discriminatedUnion("do", [

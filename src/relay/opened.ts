@@ -44,10 +44,9 @@ let ahead: Opened | undefined;
 
 /** What was opened ahead, once; else all zero and empty. */
 export function openStore(slots: number): Opened {
-  const opened = ahead?.store.slots === slots ? ahead : undefined;
-  if (opened === undefined) return openNew(slots);
+  const opened = ahead;
   ahead = undefined;
-  return opened;
+  return opened?.store.slots === slots ? opened : openNew(slots);
 }
 
 function openNew(slots: number): Opened {

@@ -1,5 +1,5 @@
 /** What phases, outcomes and techniques are called for people, and which tone (colour and icon) each has. */
-import type { Outcome, PhaseName, TechniqueName } from "../api/migration.ts";
+import type { Outcome, PhaseName, TechniqueChoice } from "../api/migration.ts";
 import type { VmView } from "../api/host.ts";
 
 /** Tones are told apart by icon and word too, never by colour alone. */
@@ -58,7 +58,8 @@ export const STATE_TONES: Readonly<Record<VmView["state"], Tone>> = {
   lost: "bad",
 };
 
-export const TECHNIQUE_WORDS: Readonly<Record<TechniqueName, string>> = {
+export const TECHNIQUE_WORDS: Readonly<Record<TechniqueChoice, string>> = {
+  auto: "Copy, unless the guest writes so much that fetching is clearly sooner over.",
   "stop-and-copy": "Pause, copy everything, run at the target. The longest pause, the fewest bytes.",
   "pre-copy": "Copy while it runs, again what it wrote meanwhile, then a short pause. Cancels at any time.",
   "post-copy":

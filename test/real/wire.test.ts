@@ -307,6 +307,41 @@ describe.runIf(isRoot)("auto", () => {
     expect(relayed.metrics.bytes.wire_out).toBeLessThan((plain.metrics.bytes.wire_out ?? 0) / 2);
   });
 
+  const says = ({ timeline }: Report, words: RegExp): boolean => timeline.some(({ what }) => words.test(what));
+
+  it("as technique fetches a guest that changes faster than it can be copied", async () => {
+    const name = await slow.guest("a");
+    const watch = new OneOwnerWatch(slow, name);
+    try {
+      // Under a cap nothing is compressed, and this guest writes 2 MiB forty times a second. A timeout has no place in a fetch.
+      const bandwidthBytesPerSecond = LINK_BYTES_PER_SECOND;
+      const settings = { technique: "auto", wire: "direct", bandwidthBytesPerSecond, timeoutMs: 60_000 } as const;
+      const { id } = await slow.migrate(name, "a", settings);
+      const { source } = await slow.settled(id, "a", 60_000);
+      expect(source, source.reason).toMatchObject({ outcome: "done", technique: "post-copy" });
+      expect(await slow.ticking(name)).toEqual(["b"]);
+      watch.look();
+      const document = await slow.client("a").report({ params: { id } });
+      expect(document).toMatchObject({ technique: "post-copy", finished_by: "post-copy" });
+      expect(document.settings.timeoutMs).toBeUndefined();
+      expect(says(document, /^Post-copy: .*of 2048 pages in .*copying .*never ends, fetching in/)).toBe(true);
+    } finally {
+      await watch.stop();
+      await slow.killQemus(name);
+      for (const host of HOSTS) await slow.client(host).cleanup();
+    }
+    expect(watch.fault).toBe("");
+  });
+
+  it.each<[string, Partial<MigrateRequest>, RegExp]>([
+    ["through the relays", { wire: "relay" }, /^Pre-copy: relays send/],
+    ["with what needs rounds", { wire: "direct", verifyMemory: true }, /^Pre-copy: what was asked for/],
+  ])("as technique copies %s", async (_how, settings, words) => {
+    const document = await moved({ technique: "auto", ...settings });
+    expect(document.technique).toBe("pre-copy");
+    expect(says(document, words)).toBe(true);
+  });
+
   it("direct without settings takes QEMU's best for the link, and memory arrives exactly", async () => {
     const document = await moved({ wire: "direct" });
     expect(document).toMatchObject({

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { TECHNIQUES } from "../../api/migration.ts";
+import { TECHNIQUE_CHOICES } from "../../api/migration.ts";
 import { emptyForm, parseForm, type StartForm } from "./form.ts";
 
 const typed = (parts: Partial<StartForm>) => parseForm({ ...emptyForm("b"), ...parts });
@@ -30,7 +30,7 @@ test("whatever is typed, it is a request or a word beside a field, never a fault
   const text = fc.oneof(fc.string(), fc.constantFrom("", "0s", "300ms", "1Gbit/s", "9999999h", "1e9s"));
   const form: fc.Arbitrary<StartForm> = fc.record({
     target: fc.constantFrom("", "b"),
-    technique: fc.constantFrom(...TECHNIQUES),
+    technique: fc.constantFrom(...TECHNIQUE_CHOICES),
     wire: fc.constantFrom("auto", "direct", "relay"),
     bandwidth: text,
     maxDowntime: text,

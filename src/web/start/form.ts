@@ -6,7 +6,7 @@ import {
   migrateRequest,
   type MigrateRequest,
   type PolicyAction,
-  type TechniqueName,
+  type TechniqueChoice,
 } from "../../api/migration.ts";
 import type { WireChoice } from "../../api/wire.ts";
 import { parseBytes, parseDuration, parseRate } from "../../std/units.ts";
@@ -14,7 +14,7 @@ import { refusalOf } from "../data/refusal.ts";
 
 export interface StartForm {
   readonly target: string;
-  readonly technique: TechniqueName;
+  readonly technique: TechniqueChoice;
   readonly wire: WireChoice;
   readonly bandwidth: string;
   readonly maxDowntime: string;
@@ -51,7 +51,7 @@ export type Parsed =
 
 /** What a technique has no use for is not sent, and not asked for. */
 export const asks = {
-  rounds: (technique: TechniqueName): boolean => technique === "pre-copy" || technique === "hybrid",
+  rounds: (technique: TechniqueChoice): boolean => technique === "pre-copy" || technique === "hybrid",
   verify: (form: StartForm): boolean =>
     (form.technique === "pre-copy" || form.technique === "stop-and-copy") &&
     !(form.timeout.trim() !== "" && form.onTimeout === "post-copy"),

@@ -3,7 +3,7 @@ import { FormGroup } from "@patternfly/react-core/dist/esm/components/Form";
 import { FormSelect, FormSelectOption } from "@patternfly/react-core/dist/esm/components/FormSelect";
 
 import type { PeerView } from "../../api/host.ts";
-import { TECHNIQUES } from "../../api/migration.ts";
+import { TECHNIQUE_CHOICES } from "../../api/migration.ts";
 import { WIRES, type WireChoice } from "../../api/wire.ts";
 import { TECHNIQUE_WORDS } from "../words.ts";
 import type { StartForm } from "./form.ts";
@@ -54,7 +54,7 @@ export function TargetFields({ form, peers, onChange }: Props) {
       </div>
       <fieldset className="gw-techniques">
         <legend>Technique</legend>
-        {TECHNIQUES.toSorted(usual).map((technique) => (
+        {TECHNIQUE_CHOICES.toSorted(usual).map((technique) => (
           <label key={technique} data-chosen={form.technique === technique || undefined}>
             <input
               type="radio"
@@ -75,5 +75,5 @@ export function TargetFields({ form, peers, onChange }: Props) {
 }
 
 /** The usual choice first. */
-const ORDER = ["pre-copy", "hybrid", "post-copy", "stop-and-copy"];
+const ORDER = ["pre-copy", "auto", "hybrid", "post-copy", "stop-and-copy"];
 const usual = (a: string, b: string): number => ORDER.indexOf(a) - ORDER.indexOf(b);

@@ -1,4 +1,6 @@
 /** One host's agent: its VMs, the migrations it takes part in, and the answers to every route. */
+import { setImmediate } from "node:timers/promises";
+
 import type { CheckReport, VmView } from "../api/host.ts";
 import type { MachineSpec } from "../api/machine.ts";
 import type { MigrateRequest, MigrationView } from "../api/migration.ts";
@@ -244,8 +246,13 @@ export class Agent {
 
   async #migrate(name: string, request: MigrateRequest): Promise<MigrationView> {
     const t0Ns = nowNs();
-    const looks = request.technique === "auto" ? this.#looksAt(name) : undefined;
-    const { report, peer, facts } = await this.#check(name, request);
+    const checking = this.#check(name, request);
+    // Beside the target's check: a look takes some ms.
+    const looks = request.technique === "auto" ? await this.#looksAt(name, checking) : undefined;
+    const { report, peer, facts } = await checking;
+    const vm = this.#vms.changed(name, {});
+    // Asked again without a wait in between: two requests at once must not both pass, nor the second be told of the first's copy.
+    if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
     if (!report.ok) {
       const bad = report.findings.filter((each) => each.severity === "blocker");
       throw new CodedError("CHECK_FAILED", {
@@ -255,9 +262,6 @@ export class Agent {
       });
     }
     const qemu = this.#vms.qemu(name);
-    const vm = this.#vms.changed(name, {});
-    // Asked again without a wait in between: two requests at once must not both pass.
-    if (vm.migration !== null) throw new CodedError("VM_BUSY", { vm: name, migration: vm.migration });
     if (qemu === undefined)
       throw new CodedError("VM_UNKNOWN", { vm: name, where: `host ${this.config.name} as a running VM` });
     const record = sourceRecord({ request, vm, facts, t0Ns });
@@ -271,7 +275,9 @@ export class Agent {
     return run.view();
   }
 
-  #looksAt(name: string): MemoryLooks | undefined {
+  async #looksAt(name: string, checking: Promise<unknown>): Promise<MemoryLooks | undefined> {
+    checking.catch(() => {}); // told to whoever asked
+    await setImmediate();
     const qemu = this.#vms.qemu(name);
     if (qemu === undefined) return undefined;
     const { machine, accelerator } = this.#vms.changed(name, {});

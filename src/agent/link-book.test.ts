@@ -58,6 +58,19 @@ test.each([
   expect(sent.slice(before).length).toBeGreaterThan(1);
 });
 
+test("what was measured in haste is measured again when there is time, and the better of both is kept", async () => {
+  const { peer, sent } = peerWith("b", idle);
+  const book = bookOf([peer]);
+  const hasty = await book.linkTo(peer, idle);
+  const before = sent.length;
+  await book.round();
+  expect(sent.length).toBeGreaterThan(before);
+  expect(book.lastOf(peer)?.bytesPerSecond).toBeGreaterThanOrEqual(hasty?.bytesPerSecond ?? Infinity);
+  const after = sent.length;
+  await book.round();
+  expect(sent.length).toBe(after);
+});
+
 test("a peer that does not answer has no link, and nobody waits for its turn", async () => {
   const dead = peerWith("dead", new Error("no answer"));
   const { peer, sent } = peerWith("b", idle);

@@ -23,6 +23,8 @@ const AGAIN = { waited: 1, quiet: 3 } as const;
 interface Entry {
   readonly atMs: number;
   readonly link: LinkBurst;
+  /** Measured while somebody waited: done better when nobody does. */
+  readonly isHasty: boolean;
 }
 
 export interface LinkBookParts {
@@ -69,11 +71,16 @@ export class LinkBook {
 
   /** The link, measured now if it is not known well enough. Undefined: the peer, as busy as `there`, did not answer in time. */
   async linkTo(peer: Peer, there: Cpus): Promise<LinkBurst | undefined> {
-    const known = this.#entries.get(peer.name);
-    const ageMs = known === undefined ? Number.POSITIVE_INFINITY : nowMs() - known.atMs;
-    if (known !== undefined && ageMs < KNOWN_MS) return { ...known.link, ageMs };
+    const known = this.#fresh(peer);
+    if (known !== undefined) return { ...known.link, ageMs: nowMs() - known.atMs };
     const mayKeep = isCalm(this.#parts.idle(), there);
-    return this.#measure(peer, AGAIN.waited, mayKeep).catch(() => undefined);
+    try {
+      const link = await measureLink(peer, AGAIN.waited);
+      if (mayKeep) this.#keep(peer, link, true);
+      return link;
+    } catch {
+      return undefined;
+    }
   }
 
   /** Measures the link that was not measured for longest, if one is due. @returns false when it was put off. Never rejects. */
@@ -84,7 +91,8 @@ export class LinkBook {
     if (migrates() || !isCalm(idle())) return false;
     this.#triedMs.set(peer.name, nowMs());
     try {
-      if (isCalm(idle(), await askState(peer)) && !migrates()) await this.#measure(peer, AGAIN.quiet, true);
+      if (isCalm(idle(), await askState(peer)) && !migrates())
+        this.#keep(peer, await measureLink(peer, AGAIN.quiet), false);
     } catch {
       // It is down or slow; its turn comes again.
     }
@@ -92,19 +100,26 @@ export class LinkBook {
   }
 
   #due(): Peer | undefined {
-    const now = nowMs();
-    const sinceMs = (of: ReadonlyMap<string, number>, name: string): number =>
-      now - (of.get(name) ?? -Infinity);
-    const measuredMs = new Map([...this.#entries].map(([name, { atMs }]) => [name, atMs]));
+    const isDue = ({ name }: Peer): boolean => {
+      const known = this.#entries.get(name);
+      return known === undefined || known.isHasty || nowMs() - known.atMs >= DUE_MS;
+    };
+    const triedMs = ({ name }: Peer): number => this.#triedMs.get(name) ?? -1;
     return [...this.#parts.peers.values()]
-      .filter(({ name }) => sinceMs(measuredMs, name) >= DUE_MS)
-      .toSorted((one, other) => sinceMs(this.#triedMs, other.name) - sinceMs(this.#triedMs, one.name))[0];
+      .filter(isDue)
+      .toSorted((one, other) => triedMs(one) - triedMs(other))[0];
   }
 
-  async #measure(peer: Peer, again: number, mayKeep: boolean): Promise<LinkBurst> {
-    const link = await measureLink(peer, again);
-    if (mayKeep) this.#entries.set(peer.name, { atMs: nowMs(), link });
-    return link;
+  #fresh({ name }: Peer): Entry | undefined {
+    const known = this.#entries.get(name);
+    return known !== undefined && nowMs() - known.atMs < KNOWN_MS ? known : undefined;
+  }
+
+  /** No link is faster than it is: where a hasty measurement found more than the one after it, it was right. */
+  #keep(peer: Peer, link: LinkBurst, isHasty: boolean): void {
+    const before = this.#fresh(peer);
+    const isSlower = before?.isHasty === true && before.link.bytesPerSecond > link.bytesPerSecond;
+    this.#entries.set(peer.name, { atMs: nowMs(), link: isSlower ? before.link : link, isHasty });
   }
 }
 

@@ -10,8 +10,8 @@ import { nowMs } from "./clock.ts";
 import { compressedShare } from "./content-sample.ts";
 
 const PAGE_BYTES = 4096;
-/** 2048 pages in 256 runs, evenly over the guest's memory: one look takes some ms. */
-const RUNS = 256;
+/** 1024 pages in 128 runs, evenly over the guest's memory: one look takes some ms. */
+const RUNS = 128;
 const RUN_PAGES = 8;
 
 /** Of what has changed so many are compressed, to see how small they get. */

@@ -90,7 +90,7 @@ export async function decideTechnique(
   return { technique: chooseTechnique({ ...facts, change }), content };
 }
 
-/** With 2048 pages of 256 MiB and half of a link of 1 Gbit/s dirtied the rate is then known to an eighth. */
+/** With 1024 pages of 256 MiB, and half of a link of 1 Gbit/s dirtied, the rate is then known to a sixth. */
 const LOOK_MS = 150;
 
 function whyNotFetch({ settings, origin }: SourceRecord): string | undefined {
@@ -101,7 +101,7 @@ function whyNotFetch({ settings, origin }: SourceRecord): string | undefined {
 }
 
 /** A timeout cannot end a fetch. */
-export const fetching = ({ timeoutMs: _, ...settings }: MigrateSettings): MigrateSettings => ({
+export const fetching = ({ timeoutMs: _timeoutMs, ...settings }: MigrateSettings): MigrateSettings => ({
   ...settings,
   technique: "post-copy",
 });

@@ -43,9 +43,9 @@ const RATIO_QUIET = 0.15;
 export function chooseTechnique(facts: TechniqueFacts): ChosenTechnique {
   const { cannotFetch, change } = facts;
   const copy = (why: string): ChosenTechnique => ({ technique: "pre-copy", reason: `Pre-copy: ${why}.` });
+  if (chooseWire(facts).plan.path === "relay") return copy("relays send of what changes what differs");
   if (cannotFetch !== undefined) return copy(cannotFetch);
   if (facts.settings.native !== undefined) return copy("with QEMU's own settings for it");
-  if (chooseWire(facts).plan.path === "relay") return copy("relays send of what changes what differs");
   const rates = directRates(facts, change?.compressedShare);
   if (rates === undefined || change === undefined) return copy("how much changes could not be measured");
   const ratio = ratioOf(facts.ramBytes, change, rates);

@@ -307,7 +307,8 @@ describe.runIf(isRoot)("auto", () => {
     expect(relayed.metrics.bytes.wire_out).toBeLessThan((plain.metrics.bytes.wire_out ?? 0) / 2);
   });
 
-  const says = ({ timeline }: Report, words: RegExp): boolean => timeline.some(({ what }) => words.test(what));
+  const says = ({ timeline }: Report, words: RegExp): boolean =>
+    timeline.some(({ what }) => words.test(what));
 
   it("as technique fetches a guest that changes faster than it can be copied", async () => {
     const name = await slow.guest("a");
@@ -315,7 +316,12 @@ describe.runIf(isRoot)("auto", () => {
     try {
       // Under a cap nothing is compressed, and this guest writes 2 MiB forty times a second. A timeout has no place in a fetch.
       const bandwidthBytesPerSecond = LINK_BYTES_PER_SECOND;
-      const settings = { technique: "auto", wire: "direct", bandwidthBytesPerSecond, timeoutMs: 60_000 } as const;
+      const settings = {
+        technique: "auto",
+        wire: "direct",
+        bandwidthBytesPerSecond,
+        timeoutMs: 60_000,
+      } as const;
       const { id } = await slow.migrate(name, "a", settings);
       const { source } = await slow.settled(id, "a", 60_000);
       expect(source, source.reason).toMatchObject({ outcome: "done", technique: "post-copy" });
@@ -324,7 +330,7 @@ describe.runIf(isRoot)("auto", () => {
       const document = await slow.client("a").report({ params: { id } });
       expect(document).toMatchObject({ technique: "post-copy", finished_by: "post-copy" });
       expect(document.settings.timeoutMs).toBeUndefined();
-      expect(says(document, /^Post-copy: .*of 2048 pages in .*copying .*never ends, fetching in/)).toBe(true);
+      expect(says(document, /^Post-copy: .*of 1024 pages in .*copying .*never ends, fetching in/)).toBe(true);
     } finally {
       await watch.stop();
       await slow.killQemus(name);

@@ -9,7 +9,7 @@ import { constants, zstdCompressSync } from "node:zlib";
 import type { MachineSpec } from "../api/machine.ts";
 import type { ContentSample } from "../migration/wire-choice.ts";
 import { ramBytes } from "../qemu/args.ts";
-import { openGuestMemory } from "../qemu/guest-memory.ts";
+import { evenly, readRuns, RUN_BYTES } from "../qemu/guest-memory.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import { printOf } from "../relay/kept-prints.ts";
 import { nowMs } from "./clock.ts";
@@ -18,7 +18,6 @@ import { ramRanges } from "./memory-digest.ts";
 const PAGE_BYTES = 4096;
 /** 256 pages in 32 runs, evenly over the guest's memory. */
 const SAMPLE_RUNS = 32;
-const RUN_BYTES = 8 * PAGE_BYTES;
 /** Asked of QEMU each run holds its main loop for some 10 µs, and waits for it. */
 const SAMPLE_MS_MAX = 400;
 const SAMPLE_TIMEOUT_MS = 1_000;
@@ -31,31 +30,13 @@ export async function sampleContent(
   known: ReadonlySet<bigint>,
 ): Promise<ContentSample | undefined> {
   const total = ramBytes(machine, accelerator);
-  const offsets = Array.from({ length: SAMPLE_RUNS }, (_each, run) => offsetOf(run, total));
+  const offsets = evenly(total, SAMPLE_RUNS);
   const addresses = (): number[] => {
     const ranges = ramRanges(machine, accelerator);
     return offsets.map((offset) => addressOf(ranges, offset));
   };
-  const runs = fromProcess(qemu, total, offsets) ?? (await fromMonitor(qemu, addresses()));
+  const runs = readRuns(qemu.handle.pid, total, offsets) ?? (await fromMonitor(qemu, addresses()));
   return runs.length === 0 ? undefined : contentOf(runs.flatMap(pagesOf), known);
-}
-
-function fromProcess(qemu: QemuProcess, total: number, offsets: readonly number[]): Buffer[] | undefined {
-  const memory = openGuestMemory(qemu.handle.pid, total);
-  try {
-    return (
-      memory &&
-      offsets.map((offset) => {
-        const run = Buffer.allocUnsafe(RUN_BYTES);
-        memory.read(offset, run);
-        return run;
-      })
-    );
-  } catch {
-    return undefined; // it has ended, or some of its memory has
-  } finally {
-    memory?.close();
-  }
 }
 
 /** As many as it gave. */
@@ -79,12 +60,6 @@ async function fromMonitor(qemu: QemuProcess, addresses: readonly number[]): Pro
   return runs;
 }
 
-/** In the RAM block, the middle of each part. */
-function offsetOf(run: number, total: number): number {
-  const at = Math.min(((run + 0.5) / SAMPLE_RUNS) * total, Math.max(0, total - RUN_BYTES));
-  return Math.floor(at / PAGE_BYTES) * PAGE_BYTES;
-}
-
 /** For the guest; a run that would leave its range begins earlier. */
 function addressOf(ranges: ReturnType<typeof ramRanges>, offset: number): number {
   let at = offset;
@@ -95,7 +70,7 @@ function addressOf(ranges: ReturnType<typeof ramRanges>, offset: number): number
   return 0;
 }
 
-function pagesOf(run: Buffer): Buffer[] {
+export function pagesOf(run: Buffer): Buffer[] {
   const pages: Buffer[] = [];
   for (let at = 0; at + PAGE_BYTES <= run.byteLength; at += PAGE_BYTES)
     pages.push(run.subarray(at, at + PAGE_BYTES));

@@ -4,15 +4,13 @@ import { crc32 } from "node:zlib";
 import type { MachineSpec } from "../api/machine.ts";
 import type { MemoryChange } from "../migration/technique-choice.ts";
 import { ramBytes } from "../qemu/args.ts";
-import { openGuestMemory } from "../qemu/guest-memory.ts";
+import { evenly, readRuns } from "../qemu/guest-memory.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import { nowMs } from "./clock.ts";
-import { compressedShare } from "./content-sample.ts";
+import { compressedShare, pagesOf } from "./content-sample.ts";
 
-const PAGE_BYTES = 4096;
 /** 1024 pages in 128 runs, evenly over the guest's memory: one look takes some ms. */
 const RUNS = 128;
-const RUN_PAGES = 8;
 
 /** Of what has changed so many are compressed, to see how small they get. */
 const COMPRESSED_PAGES_MAX = 64;
@@ -20,8 +18,7 @@ const COMPRESSED_PAGES_MAX = 64;
 interface Look {
   readonly atMs: number;
   readonly sums: Uint32Array;
-  /** Since another look, and some of them. */
-  readonly changedPages: number;
+  /** Since another look. */
   readonly changed: readonly Buffer[];
 }
 
@@ -47,42 +44,22 @@ export class MemoryLooks {
     const before = this.#first;
     const now = before && this.#look(before.sums);
     if (before === undefined || now === undefined) return undefined;
-    const { sums, changedPages, changed, atMs } = now;
+    const { sums, changed, atMs } = now;
     return {
       pages: sums.length,
-      changedPages,
+      changedPages: changed.length,
       ms: atMs - before.atMs,
-      compressedShare: compressedShare(changed),
+      compressedShare: compressedShare(changed.slice(0, COMPRESSED_PAGES_MAX)),
     };
   }
 
   #look(before?: Uint32Array): Look | undefined {
-    const memory = openGuestMemory(this.#pid, this.#ramBytes);
-    if (memory === undefined) return undefined;
-    try {
-      const atMs = nowMs();
-      const sums = new Uint32Array(RUNS * RUN_PAGES);
-      const run = Buffer.allocUnsafe(RUN_PAGES * PAGE_BYTES);
-      const changed: Buffer[] = [];
-      let changedPages = 0;
-      const last = Math.max(0, Math.floor(this.#ramBytes / PAGE_BYTES) - RUN_PAGES);
-      for (let at = 0; at < RUNS; at += 1) {
-        memory.read(Math.floor((at / RUNS) * last) * PAGE_BYTES, run);
-        for (let page = 0; page < RUN_PAGES; page += 1) {
-          const bytes = run.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
-          const index = at * RUN_PAGES + page;
-          const sum = crc32(bytes);
-          sums[index] = sum;
-          if (before === undefined || before[index] === sum) continue;
-          changedPages += 1;
-          if (changed.length < COMPRESSED_PAGES_MAX) changed.push(Buffer.from(bytes));
-        }
-      }
-      return { atMs, sums, changedPages, changed };
-    } catch {
-      return undefined; // it has ended
-    } finally {
-      memory.close();
-    }
+    const atMs = nowMs();
+    const runs = readRuns(this.#pid, this.#ramBytes, evenly(this.#ramBytes, RUNS));
+    if (runs === undefined) return undefined;
+    const pages = runs.flatMap(pagesOf);
+    const sums = Uint32Array.from(pages, (page) => crc32(page));
+    const changed = before === undefined ? [] : pages.filter((_page, at) => sums[at] !== before[at]);
+    return { atMs, sums, changed };
   }
 }

@@ -4,9 +4,10 @@
  * that nothing speaks against it, and has the doubt on its side.
  *
  * Model: the first round goes at the rate of all pages, those after it at the rate of the pages that change, which may
- * compress less. Each is as long as the one before times the rate of change over that rate; from 1 on they never end
- * (Clark et al., NSDI 2005). Fetching takes the time of one plain stream. Through the relays a page that changed is a difference, and what copying again costs is not known: there the
- * guest is copied.
+ * compress less. Each is as long as the one before times the rate of change over that rate, so all of them together take the
+ * first one's time ÷ (1 − that ratio); from 1 on they never end (Clark et al., NSDI 2005). Fetching takes the time of one
+ * plain stream. Through the relays a page that changed is a difference, and what copying again costs is not known: there
+ * the guest is copied.
  */
 import type { TechniqueName } from "../api/migration.ts";
 import { formatDuration, formatRate } from "../std/units.ts";
@@ -50,7 +51,7 @@ export function chooseTechnique(facts: TechniqueFacts): ChosenTechnique {
   if (rates === undefined || change === undefined) return copy("how much changes could not be measured");
   const ratio = ratioOf(facts.ramBytes, change, rates);
   const onceMs = (rates.filledBytes / rates.inRoundsPerSecond) * 1000;
-  const copyMs = ratio < RATIO_MAX ? onceMs * (1 + ratio / (1 - ratio)) : Number.POSITIVE_INFINITY;
+  const copyMs = ratio < RATIO_MAX ? onceMs / (1 - ratio) : Number.POSITIVE_INFINITY;
   const fetchMs = (rates.filledBytes / rates.plainPerSecond) * 1000;
   const copying = Number.isFinite(copyMs) ? `is over in ${formatDuration(copyMs)}` : "never ends";
   const numbers = `about ${formatRate(changePerSecond(facts.ramBytes, change))} change (${change.changedPages} of ${change.pages} pages in ${formatDuration(change.ms)}), copying at ${formatRate(rates.inRoundsPerSecond)} and then ${formatRate(rates.changedPerSecond)} ${copying}, fetching in ${formatDuration(fetchMs)}`;

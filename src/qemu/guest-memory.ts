@@ -33,6 +33,37 @@ export function openGuestMemory(pid: number, ramBytes: number): GuestMemory | un
   }
 }
 
+const PAGE_BYTES = 4096;
+const RUN_PAGES = 8;
+/** What is read at a time. */
+export const RUN_BYTES = RUN_PAGES * PAGE_BYTES;
+
+/** Where so many runs of a RAM block begin, evenly over it: each in the middle of its part. */
+export const evenly = (ramBytes: number, runs: number): number[] =>
+  Array.from({ length: runs }, (_each, run) => {
+    const at = Math.min(((run + 0.5) / runs) * ramBytes, Math.max(0, ramBytes - RUN_BYTES));
+    return Math.floor(at / PAGE_BYTES) * PAGE_BYTES;
+  });
+
+/** A guest's runs at these offsets. Undefined: its memory cannot be seen, or it has ended. */
+export function readRuns(pid: number, ramBytes: number, offsets: readonly number[]): Buffer[] | undefined {
+  const memory = openGuestMemory(pid, ramBytes);
+  try {
+    return (
+      memory &&
+      offsets.map((offset) => {
+        const run = Buffer.allocUnsafe(RUN_BYTES);
+        memory.read(offset, run);
+        return run;
+      })
+    );
+  } catch {
+    return undefined;
+  } finally {
+    memory?.close();
+  }
+}
+
 /**
  * proc(5), /proc/pid/maps. QEMU maps a RAM block by itself (util/mmap-alloc.c: a guard page follows it), so its mapping has its
  * size. Undefined when none has, or more than one: then nobody knows which it is.

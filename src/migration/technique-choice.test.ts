@@ -1,11 +1,11 @@
 /** Which technique is taken where it was left to the agent, and what it says of it. */
 import { describe, expect, test } from "vitest";
 
+import { idleHosts } from "../../test/fakes/idle-hosts.ts";
 import { migrateSettings } from "../api/migration.ts";
 import { chooseTechnique, isQuiet, type TechniqueFacts } from "./technique-choice.ts";
 
 const MIB = 2 ** 20;
-const idle = { cpus: 4, idleCpus: 4 };
 
 /** So many of 2000 pages in 100 ms: of 1 GiB, each is 5.4 MB/s. */
 const changed = (changedPages: number, compressedShare: number | null = 0.8) => ({
@@ -21,13 +21,7 @@ const facts = (more: Partial<TechniqueFacts> = {}): TechniqueFacts => ({
   ramBytes: 1024 * MIB,
   link: { bytesPerSecond: 100e6, bytes: 4 * MIB, ms: 60, roundTripMs: 1 },
   content: { pages: 256, filledPages: 128, distinctPages: 128, knownPages: 0, compressedShare: 0.8 },
-  source: idle,
-  target: idle,
-  relaysWait: false,
-  oneMachine: false,
-  freeBytes: 8192 * MIB,
-  capabilities: new Set(["multifd", "postcopy-ram"]),
-  compressions: new Set(["none", "zlib", "zstd"]),
+  ...idleHosts,
   change: changed(0),
   ...more,
 });

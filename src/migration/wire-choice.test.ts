@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
+import { idleHosts } from "../../test/fakes/idle-hosts.ts";
 import { migrateSettings } from "../api/migration.ts";
 import { nativeWire, wirePlan } from "../api/wire.ts";
 import { chooseWire, needsMeasuring, type WireFacts } from "./wire-choice.ts";
@@ -16,7 +17,6 @@ const content = (filledPages: number, compressedShare: number | null, knownPages
   knownPages,
   compressedShare,
 });
-const idle = { cpus: 4, idleCpus: 4 };
 
 /** A guest of 4 GiB, half filled with what compresses well, over 25 MB/s, between hosts with nothing to do. */
 const facts = (settings: z.input<typeof migrateSettings> = {}, more: Partial<WireFacts> = {}): WireFacts => ({
@@ -24,13 +24,7 @@ const facts = (settings: z.input<typeof migrateSettings> = {}, more: Partial<Wir
   ramBytes: 4096 * MIB,
   link: link(25e6),
   content: content(128, 0.4),
-  source: idle,
-  target: idle,
-  relaysWait: false,
-  oneMachine: false,
-  freeBytes: 8192 * MIB,
-  capabilities: new Set(["multifd", "postcopy-ram"]),
-  compressions: new Set(["none", "zlib", "zstd"]),
+  ...idleHosts,
   ...more,
 });
 

@@ -142,14 +142,18 @@ export class StreamEncoding extends Forwarding {
     if (order.pages === 0) this.#flushRaw();
   }
 
+  /** Of those that have to travel: with a quarter of a batch's bytes under way at a time. */
   #pushedPages(): number {
     const pages = Math.floor(this.#sink.stepBytes() / PAGE_BYTES);
     return Math.min(PUSHED_BATCH_PAGES_MAX, Math.max(PUSHED_BATCH_PAGES_MIN, pages));
   }
 
-  #sendHeld(urgent: boolean, pagesMax: number): void {
-    const add = (position: number, block: number, offset: number): void => this.#add(position, block, offset);
-    this.#order.send(urgent, pagesMax, add, () => this.flush());
+  #sendHeld(urgent: boolean, heavyMax: number): void {
+    const add = (position: number, block: number, offset: number): boolean => {
+      this.#add(position, block, offset);
+      return this.#heavy < heavyMax;
+    };
+    this.#order.send(urgent, PUSHED_BATCH_PAGES_MAX, add, () => this.flush());
   }
 
   /** Ends the batch. */

@@ -38,7 +38,7 @@ it("lets a page that is here pass, however many are remembered", () => {
   order.send(
     true,
     4,
-    (_position, _block, offset) => sent.push(offset / PAGE_BYTES),
+    (_position, _block, offset) => sent.push(offset / PAGE_BYTES) > 0,
     () => {},
   );
   expect(sent).toEqual([late]);

@@ -64,19 +64,19 @@ export class PostCopyOrder {
     }
   }
 
-  /** The next pages, told one by one; they stay until `sent` has returned. */
+  /** The next pages, told one by one until `page` says that it is enough; they stay until `sent` has returned. */
   send(
     urgent: boolean,
     pagesMax: number,
-    page: (position: number, block: number, offset: number) => void,
+    page: (position: number, block: number, offset: number) => boolean,
     sent: () => void,
   ): void {
     const keys: number[] = [];
     for (const key of urgent ? this.#urgent : this.#backlog.keys) {
       const position = this.#backlog.positionOf(key);
       if (position === undefined) throw new RangeError("a page to send is not there");
-      page(position, Math.floor(key / BLOCK_KEYS), (key % BLOCK_KEYS) * PAGE_BYTES);
-      if (keys.push(key) === pagesMax) break;
+      const mayFollow = page(position, Math.floor(key / BLOCK_KEYS), (key % BLOCK_KEYS) * PAGE_BYTES);
+      if (keys.push(key) === pagesMax || !mayFollow) break;
     }
     sent();
     for (const key of keys) {

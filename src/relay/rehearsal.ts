@@ -9,6 +9,7 @@ import { join } from "node:path";
 
 import { PAGE_BYTES } from "../page/types.ts";
 import { encodeRecords } from "../stream/encode.ts";
+import type { StreamRecord } from "../stream/records.ts";
 import { encodeReturn } from "../stream/return-path.ts";
 import { StreamWriter } from "../stream/writer.ts";
 import { CodedError } from "../std/errors.ts";
@@ -27,10 +28,13 @@ export interface Rehearsal {
 }
 
 const PAGES = 768;
-const ROUNDS = 6;
+/** Copied; then all pages are fetched once. */
+const ROUNDS = 5;
 const SECTION_PAGES = 16;
 const STORE_BYTES = 4 * 2 ** 20;
 const RAM_ID = 2;
+/** Of three pages one is zero. */
+const COPIED_BYTES = ROUNDS * PAGES * (2 / 3) * PAGE_BYTES;
 const BLOCK = { name: "pc.ram", usedBytes: PAGES * PAGE_BYTES };
 /** The rest of a page says little, as a guest's does. */
 const NOISE_BYTES = PAGE_BYTES / 2;
@@ -49,7 +53,7 @@ export async function rehearse({ dir, tlsDir, name, signal }: Rehearsal): Promis
       id: "rehearsal",
       tlsDir,
       peerName: name,
-      capabilities: { postcopyRam: false },
+      capabilities: { postcopyRam: true },
       bandwidthBytesPerSecond: null,
       codec: "auto",
       encode: true,
@@ -83,12 +87,26 @@ export async function rehearse({ dir, tlsDir, name, signal }: Rehearsal): Promis
 
 const over = (): CodedError => new CodedError("LINK_LOST", { why: "the rehearsal is over" });
 
-/** Stands for the target's QEMU: takes everything and says that it did. */
+/** Stands for the target's QEMU: takes everything, asks for pages once they are fetched, and says when it has all. */
 async function loadingQemu(path: string): Promise<() => void> {
   const open = new Set<Socket>();
-  const onread = { buffer: new Uint8Array(READ_BYTES), callback: () => true };
   const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (connection) => {
-    const socket = withBuffer(connection, onread);
+    let bytes = 0;
+    const buffer = new Uint8Array(READ_BYTES);
+    const callback = (read: number): boolean => {
+      const page = Math.floor((bytes += read) / PAGE_BYTES) % PAGES;
+      if (bytes > COPIED_BYTES)
+        socket.write(
+          encodeReturn({
+            kind: "request-pages",
+            block: BLOCK.name,
+            start: page * PAGE_BYTES,
+            length: PAGE_BYTES,
+          }),
+        );
+      return true;
+    };
+    const socket = withBuffer(connection, { buffer, callback });
     open.add(socket);
     socket.on("error", () => socket.destroy());
     socket.on("end", () => socket.end(encodeReturn({ kind: "shut", value: 0 })));
@@ -104,6 +122,20 @@ async function loadingQemu(path: string): Promise<() => void> {
   };
 }
 
+/** From here on the pages are fetched: all of them, since none of the copies is to be used. */
+const SWITCH: readonly StreamRecord[] = [
+  {
+    kind: "command",
+    command: {
+      kind: "postcopy-discard",
+      block: BLOCK.name,
+      ranges: [{ start: 0, length: BLOCK.usedBytes }],
+    },
+  },
+  { kind: "command", command: { kind: "packaged", size: 3 } },
+  { kind: "package", bytes: Uint8Array.of(1, 2, 3) },
+];
+
 /** A stream in pieces, each good until the next. */
 function* guest(): Generator<Uint8Array> {
   yield encodeRecords([
@@ -118,7 +150,8 @@ function* guest(): Generator<Uint8Array> {
   const writer = new StreamWriter(new Uint8Array(SECTION_PAGES * (PAGE_BYTES + 32) + 64), PAGE_BYTES);
   writer.addBlock(BLOCK);
   const bytes = new Uint8Array(PAGE_BYTES);
-  for (let round = 0; round < ROUNDS; round += 1) {
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    if (round === ROUNDS) yield encodeRecords(SWITCH);
     for (let first = 0; first < PAGES; first += SECTION_PAGES) {
       writer.clear();
       writer.begin("part", RAM_ID);

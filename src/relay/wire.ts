@@ -31,6 +31,7 @@ import {
   LAST_WORD_MS,
   PING_MS,
   PROMPT_CODEC_QUEUE_BYTES,
+  PROMPT_FRAMES_MAX,
   SILENT_MS,
   WRITE_BYTES_MIN,
 } from "./limits.ts";
@@ -145,6 +146,7 @@ export class Wire {
     const capMax = this.#capBytes;
     return (
       this.#credits > CREDITS_KEPT &&
+      (!this.#flight.prompt || this.framesUnderWay < PROMPT_FRAMES_MAX) &&
       queued < Math.min(queueMax, capMax) &&
       this.#flight.unackedBytes < capMax &&
       this.#flight.hasRoom

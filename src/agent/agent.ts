@@ -18,10 +18,11 @@ import type { AgentConfig } from "./config.ts";
 import { CpuMeter } from "./cpu.ts";
 import { EventHub } from "./events.ts";
 import { Facts, ownersOnly, peerViews, vmsOf } from "./facts.ts";
+import { GuestBook, guestOf } from "./guest-book.ts";
 import type { Asked, Handlers } from "./http.ts";
 import { LinkBook } from "./link-book.ts";
 import type { Log } from "./log.ts";
-import { MemoryLooks } from "./memory-change.ts";
+import type { Looks } from "./memory-change.ts";
 import { type BothFacts, copied, sourceRecord, targetRecord } from "./new-record.ts";
 import type { OfficeKey } from "./office.ts";
 import { pauseFor } from "./pause.ts";
@@ -48,6 +49,7 @@ export class Agent {
   readonly #facts: Facts;
   readonly #cpu = new CpuMeter();
   readonly #links: LinkBook;
+  readonly #guests: GuestBook;
   /** What every run is handed. */
   readonly #shared: TargetDeps;
 
@@ -58,17 +60,16 @@ export class Agent {
     this.#shared = { config, store, hub: this.hub, vms: this.#vms, log, standby };
     this.#facts = new Facts(config);
     this.#peers = new Map(config.peers.map((peer) => [peer.name, new Peer(peer, config.tlsDir)]));
-    this.#links = new LinkBook({
-      peers: this.#peers,
-      idle: () => this.#cpu.idle(),
-      migrates: () => this.#migrates(),
-    });
+    const migrates = (): boolean => this.#migrates();
+    this.#links = new LinkBook({ peers: this.#peers, idle: () => this.#cpu.idle(), migrates });
+    this.#guests = new GuestBook({ guests: () => this.#vms.guests(), migrates });
   }
 
   /** What migrations would have to ask or measure first is asked and measured when nobody waits for it. */
   getReady(): void {
     this.#facts.read().catch(() => {}); // whoever needs it is told why
     if (this.config.measureLinks) this.#links.open();
+    if (this.config.measureGuests) this.#guests.open();
   }
 
   /** Finds QEMUs and unfinished migrations again. */
@@ -91,6 +92,7 @@ export class Agent {
   close(): void {
     this.#cpu.close();
     this.#links.close();
+    this.#guests.close();
     for (const run of this.#sources.values()) run.detach();
     for (const peer of this.#peers.values()) peer.close();
     this.#store.close();
@@ -275,17 +277,16 @@ export class Agent {
     return run.view();
   }
 
-  async #looksAt(name: string, checking: Promise<unknown>): Promise<MemoryLooks | undefined> {
+  async #looksAt(name: string, checking: Promise<unknown>): Promise<Looks | undefined> {
     checking.catch(() => {}); // told to whoever asked
     await setImmediate();
-    const qemu = this.#vms.qemu(name);
-    if (qemu === undefined) return undefined;
-    const { machine, accelerator } = this.#vms.changed(name, {});
-    return new MemoryLooks(qemu, machine, accelerator);
+    const pid = this.#vms.qemu(name)?.handle.pid;
+    return pid === undefined ? undefined : this.#guests.looksAt(guestOf(this.#vms.changed(name, {}), pid));
   }
 
   #sourceRun(record: Extract<MigrationRecord, { side: "source" }>, peer: Peer): SourceRun {
-    const run = new SourceRun({ ...this.#shared, peer, cpu: this.#cpu, links: this.#links }, record);
+    const [cpu, links, guests] = [this.#cpu, this.#links, this.#guests];
+    const run = new SourceRun({ ...this.#shared, peer, cpu, links, guests }, record);
     this.#sources.set(record.id, run);
     return run;
   }

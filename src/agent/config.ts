@@ -92,6 +92,11 @@ export const agentConfig = z.strictObject({
    * `false`: when a migration has to know.
    */
   measureLinks: z.boolean().default(true),
+  /**
+   * Guests' memory is looked at while nothing migrates, 8 MiB of each in ten seconds, so that no migration waits for it. `false`:
+   * when a migration has to know.
+   */
+  measureGuests: z.boolean().default(true),
   qemu: z.string().default("qemu-system-x86_64"),
   forwardAddress: z.string().default("127.0.0.1"),
 });

@@ -9,7 +9,7 @@ import { constants, zstdCompressSync } from "node:zlib";
 import type { MachineSpec } from "../api/machine.ts";
 import type { ContentSample } from "../migration/wire-choice.ts";
 import { ramBytes } from "../qemu/args.ts";
-import { evenly, readRuns, RUN_BYTES } from "../qemu/guest-memory.ts";
+import { evenly, type GuestRam, readRuns, RUN_BYTES } from "../qemu/guest-memory.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import { printOf } from "../relay/kept-prints.ts";
 import { nowMs } from "./clock.ts";
@@ -22,21 +22,36 @@ const SAMPLE_RUNS = 32;
 const SAMPLE_MS_MAX = 400;
 const SAMPLE_TIMEOUT_MS = 1_000;
 
-/** `known`: prints of what the relays' page store holds. Undefined: the guest's pages could not be had. */
-export async function sampleContent(
+/** Of some of a guest's pages, whatever relays know. */
+export type PageSample = Omit<ContentSample, "knownPages"> & {
+  /** Of the pages that hold anything: see relay/kept-prints.ts. */
+  readonly prints: readonly bigint[];
+};
+
+/** Undefined: the guest's memory cannot be seen. */
+export function samplePages(ram: GuestRam): PageSample | undefined {
+  const runs = readRuns(ram, evenly(ram.ramBytes, SAMPLE_RUNS));
+  return runs && sampleOf(runs);
+}
+
+/** Through QEMU's monitor, where its memory cannot be seen. Undefined: the guest's pages could not be had. */
+export async function askForPages(
   qemu: QemuProcess,
   machine: MachineSpec,
   accelerator: "kvm" | "tcg",
-  known: ReadonlySet<bigint>,
-): Promise<ContentSample | undefined> {
-  const total = ramBytes(machine, accelerator);
-  const offsets = evenly(total, SAMPLE_RUNS);
-  const addresses = (): number[] => {
-    const ranges = ramRanges(machine, accelerator);
-    return offsets.map((offset) => addressOf(ranges, offset));
-  };
-  const runs = readRuns(qemu.handle.pid, total, offsets) ?? (await fromMonitor(qemu, addresses()));
-  return runs.length === 0 ? undefined : contentOf(runs.flatMap(pagesOf), known);
+): Promise<PageSample | undefined> {
+  const ranges = ramRanges(machine, accelerator);
+  const offsets = evenly(ramBytes(machine, accelerator), SAMPLE_RUNS);
+  const runs = await fromMonitor(
+    qemu,
+    offsets.map((offset) => addressOf(ranges, offset)),
+  );
+  return runs.length === 0 ? undefined : sampleOf(runs);
+}
+
+/** `known`: prints of what the relays' page store holds. */
+export function contentOf({ prints, ...sample }: PageSample, known: ReadonlySet<bigint>): ContentSample {
+  return { ...sample, knownPages: known.size === 0 ? 0 : prints.filter((print) => known.has(print)).length };
 }
 
 /** As many as it gave. */
@@ -79,15 +94,14 @@ export function pagesOf(run: Buffer): Buffer[] {
 
 const ZERO = Buffer.alloc(PAGE_BYTES);
 
-/** `known`: prints of what the relays' page store holds. */
-export function contentOf(pages: readonly Buffer[], known: ReadonlySet<bigint>): ContentSample {
+function sampleOf(runs: readonly Buffer[]): PageSample {
+  const pages = runs.flatMap(pagesOf);
   const filled = pages.filter((page) => !page.equals(ZERO));
   return {
     pages: pages.length,
     filledPages: filled.length,
-    distinctPages: new Set(filled.map((page) => page.toString("latin1"))).size,
-    knownPages: known.size === 0 ? 0 : filled.filter((page) => known.has(printOf(page))).length,
     compressedShare: compressedShare(filled),
+    prints: filled.map((page) => printOf(page)),
   };
 }
 

@@ -1,21 +1,13 @@
 /** What is seen of a memory that changes, in a process of our own: a mapping of the size of a guest's RAM. */
 import { expect, test } from "vitest";
 
-import { machineSpec } from "../api/machine.ts";
-import type { QemuProcess } from "../qemu/types.ts";
 import { MemoryLooks } from "./memory-change.ts";
 
 const PAGE_BYTES = 4096;
 const MIB = 2 ** 20;
 const RAM_MIB = 37;
 
-const machine = machineSpec.parse({
-  apiVersion: "godwit/v1",
-  kind: "Machine",
-  metadata: { name: "guest" },
-  spec: { memory: `${RAM_MIB}MiB` },
-});
-const processOf = (pid: number): QemuProcess => ({ handle: { pid } }) as unknown as QemuProcess;
+const here = { pid: process.pid, ramBytes: RAM_MIB * MIB };
 
 /** V8 maps a WebAssembly memory by itself, as QEMU does a guest's RAM. */
 const wasmPages = (RAM_MIB * MIB) / 65_536;
@@ -27,7 +19,7 @@ const PAGES = ram.byteLength / PAGE_BYTES;
 
 test("as many pages have changed as were written, by their share of the memory", () => {
   for (let page = 0; page < PAGES; page += 1) write(page, 1);
-  const looks = new MemoryLooks(processOf(process.pid), machine, "kvm");
+  const looks = new MemoryLooks(here);
   expect(looks.change()).toMatchObject({ pages: 1024, changedPages: 0, compressedShare: null });
   for (let page = 0; page < PAGES; page += 4) write(page, 2);
   const change = looks.change();
@@ -38,7 +30,7 @@ test("as many pages have changed as were written, by their share of the memory",
 });
 
 test("pages that do not compress are known as such", () => {
-  const looks = new MemoryLooks(processOf(process.pid), machine, "kvm");
+  const looks = new MemoryLooks(here);
   let word = 1;
   for (let at = 0; at < ram.byteLength; at += 1) {
     word = (Math.imul(word, 1_664_525) + 1_013_904_223) >>> 0;
@@ -50,5 +42,5 @@ test("pages that do not compress are known as such", () => {
 });
 
 test("of a process that has ended nothing is seen", () => {
-  expect(new MemoryLooks(processOf(2 ** 22 + 1), machine, "kvm").change()).toBeUndefined();
+  expect(new MemoryLooks({ ...here, pid: 2 ** 22 + 1 }).change()).toBeUndefined();
 });

@@ -1,11 +1,8 @@
 /** How much of a guest's memory changes: some of its pages, summed up twice. */
 import { crc32 } from "node:zlib";
 
-import type { MachineSpec } from "../api/machine.ts";
 import type { MemoryChange } from "../migration/technique-choice.ts";
-import { ramBytes } from "../qemu/args.ts";
-import { evenly, readRuns } from "../qemu/guest-memory.ts";
-import type { QemuProcess } from "../qemu/types.ts";
+import { evenly, type GuestRam, readRuns } from "../qemu/guest-memory.ts";
 import { nowMs } from "./clock.ts";
 import { compressedShare, pagesOf } from "./content-sample.ts";
 
@@ -15,6 +12,14 @@ const RUNS = 128;
 /** Of what has changed so many are compressed, to see how small they get. */
 const COMPRESSED_PAGES_MAX = 64;
 
+/** At a guest's memory, more than once. */
+export interface Looks {
+  /** Since the first. */
+  readonly ms: number;
+  /** What has changed since then. Undefined: the guest's memory cannot be seen. */
+  change(): MemoryChange | undefined;
+}
+
 interface Look {
   readonly atMs: number;
   readonly sums: Uint32Array;
@@ -22,24 +27,20 @@ interface Look {
   readonly changed: readonly Buffer[];
 }
 
-export class MemoryLooks {
-  readonly #pid: number;
-  readonly #ramBytes: number;
+export class MemoryLooks implements Looks {
+  readonly #ram: GuestRam;
   readonly #first: Look | undefined;
 
   /** The first look. */
-  constructor(qemu: QemuProcess, machine: MachineSpec, accelerator: "kvm" | "tcg") {
-    this.#pid = qemu.handle.pid;
-    this.#ramBytes = ramBytes(machine, accelerator);
+  constructor(ram: GuestRam) {
+    this.#ram = ram;
     this.#first = this.#look();
   }
 
-  /** Since the first look, which was this long ago. */
   get ms(): number {
     return this.#first === undefined ? 0 : nowMs() - this.#first.atMs;
   }
 
-  /** What has changed since the first look. Undefined: the guest's memory cannot be seen. */
   change(): MemoryChange | undefined {
     const before = this.#first;
     const now = before && this.#look(before.sums);
@@ -55,7 +56,7 @@ export class MemoryLooks {
 
   #look(before?: Uint32Array): Look | undefined {
     const atMs = nowMs();
-    const runs = readRuns(this.#pid, this.#ramBytes, evenly(this.#ramBytes, RUNS));
+    const runs = readRuns(this.#ram, evenly(this.#ram.ramBytes, RUNS));
     if (runs === undefined) return undefined;
     const pages = runs.flatMap(pagesOf);
     const sums = Uint32Array.from(pages, (page) => crc32(page));

@@ -20,10 +20,11 @@ import { keptPrints } from "../relay/kept-prints.ts";
 import type { RelayTarget } from "../relay/config.ts";
 import { mayFetch } from "../qemu/check.ts";
 import { madeBootStore } from "./boot-stores.ts";
-import { sampleContent } from "./content-sample.ts";
+import { askForPages, contentOf, samplePages } from "./content-sample.ts";
+import { guestOf } from "./guest-book.ts";
 import { keptStoreFile } from "./kept-stores.ts";
 import { planOf, tcpUri, unixUri } from "./qemu-migration.ts";
-import type { MemoryLooks } from "./memory-change.ts";
+import type { Looks } from "./memory-change.ts";
 import type { Run, SourceRecord } from "./source-ports.ts";
 import { storeFiles } from "./store-files.ts";
 
@@ -70,14 +71,14 @@ export async function chooseWay(
 }
 
 /**
- * A quiet guest is known by the short look that is over already; of another one the rate matters, so it is looked at
- * longer. Never rejects.
+ * A quiet guest is known by the short look that is over already; of another one that nobody looked at before the rate
+ * matters, so it is looked at longer. Never rejects.
  */
 export async function decideTechnique(
   run: Run,
   qemu: QemuProcess,
   measured: Measured,
-  looks: MemoryLooks,
+  looks: Looks,
 ): Promise<{ readonly technique: ChosenTechnique; readonly content: ContentSample | undefined }> {
   const cannotFetch = whyNotFetch(run.record);
   const content = await sampled(run, qemu);
@@ -109,7 +110,12 @@ export const fetching = ({ timeoutMs: _timeoutMs, ...settings }: MigrateSettings
 async function sampled(run: Run, qemu: QemuProcess | undefined): Promise<ContentSample | undefined> {
   const { settings, origin } = run.record;
   if (!needsMeasuring(settings) || qemu === undefined) return undefined;
-  return sampleContent(qemu, origin.machine, origin.accelerator, knownTo(run));
+  const guest = guestOf({ name: run.record.vm, ...origin }, qemu.handle.pid);
+  const sample =
+    run.deps.guests.sampleOf(guest) ??
+    samplePages(guest) ??
+    (await askForPages(qemu, origin.machine, origin.accelerator));
+  return sample && contentOf(sample, knownTo(run));
 }
 
 function wireFacts(

@@ -6,9 +6,10 @@ import type { Standby } from "../relay/standby.ts";
 import type { AgentConfig } from "./config.ts";
 import type { EventHub } from "./events.ts";
 import type { Evidence } from "./evidence.ts";
+import type { GuestBook } from "./guest-book.ts";
 import type { LinkBook } from "./link-book.ts";
 import type { Log } from "./log.ts";
-import type { MemoryLooks } from "./memory-change.ts";
+import type { Looks } from "./memory-change.ts";
 import type { CpuMeter } from "./cpu.ts";
 import type { Peer } from "./peers.ts";
 import type { RelaySide } from "./relay-side.ts";
@@ -25,6 +26,7 @@ export interface SourceDeps {
   readonly peer: Peer;
   readonly cpu: CpuMeter;
   readonly links: LinkBook;
+  readonly guests: GuestBook;
 }
 
 export type SourceRecord = Extract<MigrationRecord, { side: "source" }>;
@@ -40,7 +42,7 @@ export interface Run {
   note(what: string, atNs?: bigint): void;
   saw(more: Partial<Evidence>): void;
   /** Where the technique is the agent's choice: of the guest's memory. */
-  readonly looks: MemoryLooks | undefined;
+  readonly looks: Looks | undefined;
   /** Before the target listens. */
   decided(technique: ChosenTechnique): void;
   /** Journaled before anything is done about it. */

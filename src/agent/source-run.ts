@@ -16,7 +16,7 @@ import { nowMs, nowNs } from "./clock.ts";
 import { readCounters } from "./counters.ts";
 import type { Evidence } from "./evidence.ts";
 import { faultPoint } from "./fault.ts";
-import type { MemoryLooks } from "./memory-change.ts";
+import type { Looks } from "./memory-change.ts";
 import { fetching } from "./outgoing-way.ts";
 import { inspect } from "./qemu-migration.ts";
 import { RelaySide } from "./relay-side.ts";
@@ -41,7 +41,7 @@ export class SourceRun implements Run {
   readonly #qemu: SourceQemu;
   readonly #target: SourceTarget;
   readonly #background = new AbortController();
-  looks: MemoryLooks | undefined;
+  looks: Looks | undefined;
   #record: SourceRecord;
   #progress: Progress | undefined;
   #finished = false;
@@ -93,7 +93,7 @@ export class SourceRun implements Run {
   }
 
   /** With `looks` the technique is the agent's choice. */
-  start(qemu: QemuProcess, looks?: MemoryLooks): void {
+  start(qemu: QemuProcess, looks?: Looks): void {
     this.looks = looks;
     this.saw({
       countersAtStart: this.#counters(),

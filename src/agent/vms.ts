@@ -10,6 +10,7 @@ import { CodedError } from "../std/errors.ts";
 import { makeBootStore } from "./boot-stores.ts";
 import type { AgentConfig } from "./config.ts";
 import type { EventHub } from "./events.ts";
+import { type Guest, guestOf } from "./guest-book.ts";
 import type { Store, VmRecord } from "./store.ts";
 
 interface Entry {
@@ -68,6 +69,13 @@ export class Vms {
 
   qemu(name: string): QemuProcess | undefined {
     return this.#entries.get(name)?.qemu;
+  }
+
+  /** Those that run here. */
+  guests(): Guest[] {
+    return [...this.#entries.values()].flatMap(({ qemu, state, record }) =>
+      qemu === undefined || state !== "running" ? [] : [guestOf(record, qemu.handle.pid)],
+    );
   }
 
   /** Where a VM's QEMU lives; a migration gets a folder of its own, so that old files never meet new ones. */

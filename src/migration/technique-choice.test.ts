@@ -20,7 +20,7 @@ const facts = (more: Partial<TechniqueFacts> = {}): TechniqueFacts => ({
   settings: migrateSettings.parse({ wire: "direct" }),
   ramBytes: 1024 * MIB,
   link: { bytesPerSecond: 100e6, bytes: 4 * MIB, ms: 60, roundTripMs: 1 },
-  content: { pages: 256, filledPages: 128, distinctPages: 128, knownPages: 0, compressedShare: 0.8 },
+  content: { pages: 256, filledPages: 128, knownPages: 0, compressedShare: 0.8 },
   ...idleHosts,
   change: changed(0),
   ...more,

@@ -13,7 +13,6 @@ const link = (bytesPerSecond: number) => ({ bytesPerSecond, bytes: MIB, ms: 60, 
 const content = (filledPages: number, compressedShare: number | null, knownPages = 0) => ({
   pages: 256,
   filledPages,
-  distinctPages: filledPages,
   knownPages,
   compressedShare,
 });

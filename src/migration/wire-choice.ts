@@ -33,7 +33,6 @@ export interface Cpus {
 export interface ContentSample {
   readonly pages: number;
   readonly filledPages: number;
-  readonly distinctPages: number;
   /** Filled pages that the relays' page store holds from before: to them they cost next to nothing. */
   readonly knownPages: number;
   /** Of the filled pages' bytes after zstd level 1; null when none was filled. */

@@ -24,6 +24,6 @@ test("with none or two of that size nobody knows which it is", () => {
 });
 
 test("of a process that is gone, or has no such mapping, there is no memory to read", () => {
-  expect(openGuestMemory(2 ** 22 + 1, 256 * MIB)).toBeUndefined();
-  expect(openGuestMemory(process.pid, 3)).toBeUndefined();
+  expect(openGuestMemory({ pid: 2 ** 22 + 1, ramBytes: 256 * MIB })).toBeUndefined();
+  expect(openGuestMemory({ pid: process.pid, ramBytes: 3 })).toBeUndefined();
 });

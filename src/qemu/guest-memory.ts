@@ -4,6 +4,12 @@
  */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 
+/** Where a guest's RAM is: in this process, and of this size. */
+export interface GuestRam {
+  readonly pid: number;
+  readonly ramBytes: number;
+}
+
 export interface GuestMemory {
   /** Fills `into` from `offset` of the RAM block. @throws when it cannot be read. */
   read(offset: number, into: Uint8Array): void;
@@ -11,7 +17,7 @@ export interface GuestMemory {
 }
 
 /** Undefined: the guest's RAM is not found there, or this user may not look. The caller closes it. */
-export function openGuestMemory(pid: number, ramBytes: number): GuestMemory | undefined {
+export function openGuestMemory({ pid, ramBytes }: GuestRam): GuestMemory | undefined {
   let fd: number | undefined;
   try {
     const base = ramAt(readFileSync(`/proc/${pid}/maps`, "latin1"), ramBytes);
@@ -46,8 +52,8 @@ export const evenly = (ramBytes: number, runs: number): number[] =>
   });
 
 /** A guest's runs at these offsets. Undefined: its memory cannot be seen, or it has ended. */
-export function readRuns(pid: number, ramBytes: number, offsets: readonly number[]): Buffer[] | undefined {
-  const memory = openGuestMemory(pid, ramBytes);
+export function readRuns(ram: GuestRam, offsets: readonly number[]): Buffer[] | undefined {
+  const memory = openGuestMemory(ram);
   try {
     return (
       memory &&

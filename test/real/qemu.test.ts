@@ -91,7 +91,7 @@ describe("a guest's memory read from its process", () => {
   it.each(["32MiB", "3GiB"])("is what QEMU's monitor says, of %s", async (memory) => {
     const machine = tiny({ memory });
     const vm = await start({ machine });
-    const found = openGuestMemory(vm.handle.pid, ramBytes(machine, "tcg"));
+    const found = openGuestMemory({ pid: vm.handle.pid, ramBytes: ramBytes(machine, "tcg") });
     if (found === undefined) throw new Error("the RAM was not found");
     // SeaBIOS writes its interrupt table and data to the first pages.
     const here = Buffer.alloc(0x10000);
@@ -108,7 +108,7 @@ describe("a guest's memory read from its process", () => {
   it("is not to be had when it has ended", async () => {
     const vm = await start();
     await vm.kill();
-    expect(openGuestMemory(vm.handle.pid, ramBytes(tiny(), "tcg"))).toBeUndefined();
+    expect(openGuestMemory({ pid: vm.handle.pid, ramBytes: ramBytes(tiny(), "tcg") })).toBeUndefined();
   });
 });
 

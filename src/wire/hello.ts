@@ -33,7 +33,7 @@ export type Sha256 = (parts: readonly Uint8Array[]) => Uint8Array;
 export const HELLO_BYTES = 80;
 const CHECK_BYTES = 16;
 export const SESSION_BYTES = 16;
-export const WIRE_VERSION = 3;
+export const WIRE_VERSION = 4;
 const MAGIC = 0x47445754;
 export const SESSION_AT = 48;
 const CHECK_AT = HELLO_BYTES - CHECK_BYTES;

@@ -8,6 +8,8 @@
  * Contents of the migration before are guarded until they are used: a guest that comes back is read from its beginning,
  * and what is new there must not push out what is asked for next, or a guest larger than the store finds nothing of
  * itself. Only every fourth new content takes a guarded slot, so that they give way to a guest that has no use for them.
+ * Their first use is to them what entering is to a new content: it leaves them untouched. A kernel's pages that a guest still has
+ * are asked for once, and pushed out a third of the pages that its writer wrote again as long as that counted as more.
  */
 
 export const SlotFlag = {
@@ -96,9 +98,9 @@ export class SlotClock {
     }
   }
 
-  /** Its content was used, or is a newer version of what was there. */
+  /** Its content was used, or is a newer version of what was there. The first use of a guarded one is its entry. */
   touch(slot: number): void {
-    this.#touched[slot] = 1;
+    this.#touched[slot] = this.#guarded[slot] === 1 ? 0 : 1;
     this.#saw(slot);
   }
 

@@ -183,6 +183,24 @@ test("what was kept gives way to a guest that has no use for it, and after a sec
   expect(left()).toBe(slots - slots / 4 - 1 - 21);
 });
 
+test("of what was kept, what was used once goes before what nobody asked for yet and what was used twice", () => {
+  const slots = 12;
+  const kernels = slowKernels((slots + 1) * PAGE_BYTES);
+  const store = new PageStore(kernels, { base: PAGE_BYTES, slots });
+  const first = store.addBlock(0, 0, 1000);
+  for (let page = 0; page < slots; page += 1) store.place(first, page, 0);
+  store.keep(1n);
+  const again = store.addBlock(0, 0, 1000);
+  const [twice, once] = [
+    [0, 1],
+    [2, 3, 4, 5, 6, 7],
+  ];
+  for (const slot of [...twice, ...once, ...twice]) store.refer(again, slot, slot);
+  for (let page = 100; page < 103; page += 1) store.place(again, page, 0);
+  const had = (slot: number): boolean => store.slotOf(again, slot) === slot;
+  expect([once.filter(had).length, twice.filter(had).length]).toEqual([3, 2]);
+});
+
 test("what was used survives what was only stored", () => {
   const { store, block } = new Side(3);
   const kept = store.place(block, 0, 0);

@@ -93,7 +93,7 @@ export const agentConfig = z.strictObject({
    */
   measureLinks: z.boolean().default(true),
   /**
-   * Guests' memory is looked at while nothing migrates, 8 MiB of each in ten seconds, so that no migration waits for it. `false`:
+   * Guests' memory is looked at while nothing migrates, 8 MiB of each in five seconds, so that no migration waits for it. `false`:
    * when a migration has to know.
    */
   measureGuests: z.boolean().default(true),

@@ -38,6 +38,7 @@ test("how much changes is known after a round, and what there is", async () => {
   expect(book.sampleOf(here)).toBeUndefined();
   await round(book, () => writeEach(2, 2));
   const looks = book.looksAt(here);
+  vi.advanceTimersByTime(5_000);
   writeEach(1, 3);
   expect(looks.ms).toBe(Infinity);
   expect((looks.change()?.changedPages ?? 0) / 1024).toBeCloseTo(0.5, 1);
@@ -53,6 +54,17 @@ test("what was seen is not believed for ever, nor of another process of the same
   vi.advanceTimersByTime(2 * MINUTE_MS);
   expect(book.sampleOf(here)).toBeUndefined();
   expect(book.looksAt(here).ms).toBe(0);
+});
+
+test("a guest that has begun to write since is seen to", async () => {
+  writeEach(1, 1);
+  const book = bookOf([here]);
+  await round(book);
+  vi.advanceTimersByTime(5_000);
+  writeEach(2, 2);
+  const change = book.looksAt(here).change();
+  expect((change?.changedPages ?? 0) / 1024).toBeCloseTo(0.5, 1);
+  expect(change?.ms).toBeGreaterThan(5_000);
 });
 
 test("each has its turn, also beside one that cannot be seen", async () => {

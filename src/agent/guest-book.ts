@@ -14,7 +14,7 @@ import type { VmRecord } from "./store.ts";
 /** What was seen is believed for so long: guests change what they do. */
 const KNOWN_MS = 60_000;
 /** And looked at again before that, where there are few enough of them. */
-const DUE_MS = 10_000;
+const DUE_MS = 5_000;
 const ROUND_MS = 1_000;
 /** Between two looks: long enough for the pages of a slow writer, short enough that few are written twice. */
 const GAP_MS = 300;
@@ -28,11 +28,18 @@ export const guestOf = (
   pid: number,
 ): Guest => ({ name, pid, ramBytes: ramBytes(machine, accelerator) });
 
+interface Seen {
+  readonly looks: MemoryLooks;
+  /** Between them. */
+  readonly change: MemoryChange;
+  readonly sample: PageSample;
+}
+
 interface Entry {
   readonly pid: number;
   readonly atMs: number;
   /** Undefined: this agent may not see it. */
-  readonly seen: { readonly change: MemoryChange; readonly sample: PageSample } | undefined;
+  readonly seen: Seen | undefined;
 }
 
 export interface GuestBookParts {
@@ -69,11 +76,15 @@ export class GuestBook {
     return this.#seen(guest)?.sample;
   }
 
-  /** How much of it changes: known, or beginning with a first look now. */
+  /**
+   * How much of it changes: known, or beginning with a first look now. Where it is known one more look tells whether the guest has
+   * begun to change more since; between looks that far apart pages change twice, so it may also tell less.
+   */
   looksAt(guest: Guest): Looks {
     const seen = this.#seen(guest);
     if (seen === undefined) return new MemoryLooks(guest);
-    return { ms: Infinity, change: () => seen.change };
+    const { looks, change } = seen;
+    return { ms: Infinity, change: () => faster(change, looks.change()) };
   }
 
   /** Looks at the guest that was not seen for longest, if one is due. Never rejects. */
@@ -90,7 +101,7 @@ export class GuestBook {
     const looks = new MemoryLooks(guest);
     await new Promise((resolve) => setTimeout(resolve, GAP_MS).unref());
     const [change, sample] = [looks.change(), samplePages(guest)];
-    const seen = change && sample && { change, sample };
+    const seen = change && sample && { looks, change, sample };
     this.#entries.set(guest.name, { pid: guest.pid, atMs: nowMs(), seen });
   }
 
@@ -99,3 +110,8 @@ export class GuestBook {
     return entry?.pid === pid && nowMs() - entry.atMs < KNOWN_MS ? entry.seen : undefined;
   }
 }
+
+const perMs = ({ changedPages, pages, ms }: MemoryChange): number => changedPages / pages / Math.max(1, ms);
+
+const faster = (before: MemoryChange, since: MemoryChange | undefined): MemoryChange =>
+  since !== undefined && perMs(since) > perMs(before) ? since : before;

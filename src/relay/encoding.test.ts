@@ -87,6 +87,13 @@ const page = (number: number): StreamRecord => ({
   continued: false,
   bytes: new Uint8Array(PAGE_BYTES).map((_, at) => (at * 7 + number * 31 + (at >> 4) * number) % 253),
 });
+const zero = (number: number): StreamRecord => ({
+  kind: "zero",
+  block: "pc.ram",
+  offset: number * PAGE_BYTES,
+  continued: false,
+  fill: 0,
+});
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, at) => from + at);
 const ran: StreamRecord = { kind: "section-begin", section: { type: "end", id: RAM } };
 
@@ -126,6 +133,14 @@ describe("in post-copy", () => {
     give(begin, ...range(0, 80).map(page), eos, end);
     expect(sent[0]).toEqual(range(0, pagesAtOnce));
     expect(pagesSent()).toEqual(range(0, 80));
+  });
+
+  it("what need not travel does not count, and is taken along up to a batch's end", () => {
+    step = 0;
+    give(begin, ...range(0, 30).map(zero), ...range(30, 36).map(page), ...range(36, 140).map(zero), eos, end);
+    const first = 30 + PUSHED_BATCH_PAGES_MIN;
+    const second = first + PUSHED_BATCH_PAGES_MAX;
+    expect(sent).toEqual([range(0, first), range(first, second), range(second, 140)]);
   });
 
   it("without room nothing is sent and nothing more is wanted", () => {

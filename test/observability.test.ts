@@ -24,7 +24,7 @@ describe("an agent without QEMU", () => {
   });
   afterAll(async () => {
     await here?.[Symbol.asyncDispose]();
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   });
 
   test("lives, and is not ready: it says which check fails, why, and what to do", async () => {

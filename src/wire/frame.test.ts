@@ -100,7 +100,7 @@ test("a frame is the bytes that docs/wire.md draws", () => {
 test("a hello is the bytes that docs/wire.md draws", () => {
   const start =
     // magic, version, role, stripe, stripes, codecs, zero; payload limit, window, batch pages, slots
-    ["47445754", "0003", "01", "00", "02", "02", "0000", "00102000", "0020", "0100", "00006000"].join("");
+    ["47445754", "0004", "01", "00", "02", "02", "0000", "00102000", "0020", "0100", "00006000"].join("");
   const rest = `000000000000002a00000000000000070000000000000005${"ab".repeat(16)}`;
   const check = sha256([Buffer.from(`${start}${rest}${"00".repeat(16)}`, "hex")]);
   expect(Buffer.from(encodeHello(hello, sha256)).toString("hex")).toBe(

@@ -18,6 +18,8 @@ const DUE_MS = 5_000;
 const ROUND_MS = 1_000;
 /** Between two looks: long enough for the pages of a slow writer, short enough that few are written twice. */
 const GAP_MS = 300;
+/** Of its pages an idle guest changes now and then as many. */
+const FEW_SHARE = 0.03;
 
 export interface Guest extends GuestRam {
   readonly name: string;
@@ -76,15 +78,15 @@ export class GuestBook {
     return this.#seen(guest)?.sample;
   }
 
-  /**
-   * How much of it changes: known, or beginning with a first look now. Where it is known one more look tells whether the guest has
-   * begun to change more since; between looks that far apart pages change twice, so it may also tell less.
-   */
+  /** How much of it changes: known, unless one more look shows that it has begun to change more; else beginning with a first look now. */
   looksAt(guest: Guest): Looks {
     const seen = this.#seen(guest);
-    if (seen === undefined) return new MemoryLooks(guest);
-    const { looks, change } = seen;
-    return { ms: Infinity, change: () => faster(change, looks.change()) };
+    const since = seen?.looks.change();
+    if (seen !== undefined && since !== undefined && !isMore(since, seen.change))
+      return { ms: Infinity, change: () => seen.change };
+    // What it holds may be something else, too.
+    this.#entries.delete(guest.name);
+    return new MemoryLooks(guest);
   }
 
   /** Looks at the guest that was not seen for longest, if one is due. Never rejects. */
@@ -111,7 +113,6 @@ export class GuestBook {
   }
 }
 
-const perMs = ({ changedPages, pages, ms }: MemoryChange): number => changedPages / pages / Math.max(1, ms);
-
-const faster = (before: MemoryChange, since: MemoryChange | undefined): MemoryChange =>
-  since !== undefined && perMs(since) > perMs(before) ? since : before;
+/** Than twice what it was, and a few. */
+const isMore = (since: MemoryChange, { changedPages, ms }: MemoryChange): boolean =>
+  since.changedPages > since.pages * FEW_SHARE + (2 * changedPages * since.ms) / Math.max(1, ms);

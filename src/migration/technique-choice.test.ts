@@ -36,6 +36,26 @@ describe("auto", () => {
       expect(reason).toContain(part);
   });
 
+  test("copies a quiet guest also where the processors that compress it are busy", () => {
+    const busy = { cpus: 4, idleCpus: 0.1 };
+    const at = (pages: number): string =>
+      chooseTechnique(facts({ source: busy, change: changed(pages) })).technique;
+    expect([at(1), at(6)]).toEqual(["pre-copy", "post-copy"]);
+  });
+
+  test("reckons with the processor that the guest leaves, for fetching", () => {
+    const [source, target] = [
+      { cpus: 2, idleCpus: 0.1 },
+      { cpus: 2, idleCpus: 0.1 },
+    ];
+    const fetching = (oneMachine: boolean): string => {
+      const { reason } = chooseTechnique(facts({ source, target, oneMachine, change: changed(6) }));
+      return /fetching in ([\d.]+ m?s)/.exec(reason)?.[1] ?? reason;
+    };
+    // By another host's processor, which is no less busy, or by one that both have now.
+    expect([fetching(false), fetching(true)]).toEqual(["8.6 s", "5.4 s"]);
+  });
+
   test("fetches where copying never ends", () => {
     const { technique, reason } = chooseTechnique(facts({ change: changed(100) }));
     expect(technique).toBe("post-copy");

@@ -6,7 +6,7 @@
  * Model: the first round goes at the rate of all pages, those after it at the rate of the pages that change, which may
  * compress less. Each is as long as the one before times the rate of change over that rate, so all of them together take the
  * first one's time ÷ (1 − that ratio); from 1 on they never end (Clark et al., NSDI 2005). Fetching takes the time of one
- * plain stream. Through the relays a page that changed is a difference, and what copying again costs is not known: there
+ * plain stream, for which the source has the processor that its guest has left. Through the relays a page that changed is a difference, and what copying again costs is not known: there
  * the guest is copied.
  */
 import type { TechniqueName } from "../api/migration.ts";
@@ -38,7 +38,7 @@ export interface ChosenTechnique {
 const GAIN_NEEDED = 1.1;
 /** Copying that is hardly faster than change is as good as never over. */
 const RATIO_MAX = 0.95;
-/** Below it fetching cannot gain enough, whatever compresses. */
+/** Below it copying again costs next to nothing, and fetching could only gain what a plain stream may be faster by. */
 const RATIO_QUIET = 0.15;
 
 export function chooseTechnique(facts: TechniqueFacts): ChosenTechnique {
@@ -55,7 +55,7 @@ export function chooseTechnique(facts: TechniqueFacts): ChosenTechnique {
   const fetchMs = (rates.filledBytes / rates.plainPerSecond) * 1000;
   const copying = Number.isFinite(copyMs) ? `is over in ${formatDuration(copyMs)}` : "never ends";
   const numbers = `about ${formatRate(changePerSecond(facts.ramBytes, change))} change (${change.changedPages} of ${change.pages} pages in ${formatDuration(change.ms)}), copying at ${formatRate(rates.inRoundsPerSecond)} and then ${formatRate(rates.changedPerSecond)} ${copying}, fetching in ${formatDuration(fetchMs)}`;
-  return fetchMs * GAIN_NEEDED < copyMs
+  return ratio >= RATIO_QUIET && fetchMs * GAIN_NEEDED < copyMs
     ? { technique: "post-copy", reason: `Post-copy: ${numbers}.` }
     : copy(numbers);
 }

@@ -144,15 +144,24 @@ export function directRates(asked: WireFacts, changedShare?: number | null): Dir
   const facts = apart(asked);
   const measured = measuredOf(facts);
   if ("missing" in measured) return undefined;
-  const { filledBytes, carries, target } = measured;
+  const { filledBytes, carries } = measured;
+  const fetching = apart(withoutGuest(asked));
   const { settings, bytesPerSecond } = bestNative(facts, measured);
   const shrinks = settings.compression !== "none" && typeof changedShare === "number";
   return {
     filledBytes,
     inRoundsPerSecond: bytesPerSecond,
     changedPerSecond: shrinks ? Math.min(bytesPerSecond, carries / changedShare) : bytesPerSecond,
-    plainPerSecond: plainRate(facts, carries, target),
+    plainPerSecond: plainRate(fetching, carries, fetching.target ?? measured.target),
   };
+}
+
+/** While a guest's pages are fetched it has left the source, and its processor there is free; at the target it mostly waits for them. */
+function withoutGuest(facts: WireFacts): WireFacts {
+  const freed = <C extends Cpus | undefined>(host: C): C =>
+    host && { ...host, idleCpus: Math.min(host.cpus, host.idleCpus + 1) };
+  const { source, target, oneMachine } = facts;
+  return { ...facts, source: freed(source), target: oneMachine ? freed(target) : target };
 }
 
 /** Each host with what is its own. */

@@ -18,8 +18,9 @@ const DUE_MS = 5_000;
 const ROUND_MS = 1_000;
 /** Between two looks: long enough for the pages of a slow writer, short enough that few are written twice. */
 const GAP_MS = 300;
-/** Of its pages an idle guest changes now and then as many. */
+/** Of its pages an idle guest changes as many in some seconds, and between two looks. */
 const FEW_SHARE = 0.03;
+const QUIET_SHARE = 0.01;
 
 export interface Guest extends GuestRam {
   readonly name: string;
@@ -113,6 +114,8 @@ export class GuestBook {
   }
 }
 
-/** Than twice what it was, and a few. */
-const isMore = (since: MemoryChange, { changedPages, ms }: MemoryChange): boolean =>
-  since.changedPages > since.pages * FEW_SHARE + (2 * changedPages * since.ms) / Math.max(1, ms);
+/** More than now and then; and of one that wrote already, than twice as much. What a quiet one changes is mostly the same again. */
+function isMore(since: MemoryChange, { changedPages, pages, ms }: MemoryChange): boolean {
+  const wrote = changedPages > pages * QUIET_SHARE ? (2 * changedPages * since.ms) / Math.max(1, ms) : 0;
+  return since.changedPages > since.pages * FEW_SHARE + wrote;
+}

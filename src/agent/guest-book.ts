@@ -79,7 +79,10 @@ export class GuestBook {
     return this.#seen(guest)?.sample;
   }
 
-  /** How much of it changes: known, unless one more look shows that it has begun to change more; else beginning with a first look now. */
+  /**
+   * How much of it changes: known, unless one more look shows that it has begun to change more; else beginning with a first
+   * look now.
+   */
   looksAt(guest: Guest): Looks {
     const seen = this.#seen(guest);
     const since = seen?.looks.change();

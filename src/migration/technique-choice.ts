@@ -6,8 +6,8 @@
  * Model: the first round goes at the rate of all pages, those after it at the rate of the pages that change, which may
  * compress less. Each is as long as the one before times the rate of change over that rate, so all of them together take the
  * first one's time ÷ (1 − that ratio); from 1 on they never end (Clark et al., NSDI 2005). Fetching takes the time of one
- * plain stream, for which the source has the processor that its guest has left. Through the relays a page that changed is a difference, and what copying again costs is not known: there
- * the guest is copied.
+ * plain stream, for which the source has the processor that its guest has left. Through the relays a page that changed is a
+ * difference, and what copying again costs is not known: there the guest is copied.
  */
 import type { TechniqueName } from "../api/migration.ts";
 import { formatDuration, formatRate } from "../std/units.ts";

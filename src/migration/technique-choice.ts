@@ -39,7 +39,7 @@ const GAIN_NEEDED = 1.1;
 /** Copying that is hardly faster than change is as good as never over. */
 const RATIO_MAX = 0.95;
 /** Below it copying again costs next to nothing, and fetching could only gain what a plain stream may be faster by. */
-const RATIO_QUIET = 0.15;
+const RATIO_QUIET = 0.1;
 
 export function chooseTechnique(facts: TechniqueFacts): ChosenTechnique {
   const { cannotFetch, change } = facts;

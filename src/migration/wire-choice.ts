@@ -158,10 +158,8 @@ export function directRates(asked: WireFacts, changedShare?: number | null): Dir
 
 /** While a guest's pages are fetched it has left the source, and its processor there is free; at the target it mostly waits for them. */
 function withoutGuest(facts: WireFacts): WireFacts {
-  const freed = <C extends Cpus | undefined>(host: C): C =>
-    host && { ...host, idleCpus: Math.min(host.cpus, host.idleCpus + 1) };
   const { source, target, oneMachine } = facts;
-  return { ...facts, source: freed(source), target: oneMachine ? freed(target) : target };
+  return { ...facts, source: freed(source), target: oneMachine ? target && freed(target) : target };
 }
 
 /** Each host with what is its own. */
@@ -184,6 +182,7 @@ interface Measured {
 }
 
 const half = ({ cpus, idleCpus }: Cpus): Cpus => ({ cpus, idleCpus: idleCpus / 2 });
+const freed = ({ cpus, idleCpus }: Cpus): Cpus => ({ cpus, idleCpus: Math.min(cpus, idleCpus + 1) });
 
 function measuredOf({ settings, link, target, content, ramBytes }: WireFacts):
   | Measured

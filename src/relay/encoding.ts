@@ -142,7 +142,7 @@ export class StreamEncoding extends Forwarding {
     if (order.pages === 0) this.#flushRaw();
   }
 
-  /** Of those that have to travel: with a quarter of a batch's bytes under way at a time. */
+  /** Of pages that have to travel, as many as make a quarter of what may be under way. */
   #pushedPages(): number {
     const pages = Math.floor(this.#sink.stepBytes() / PAGE_BYTES);
     return Math.min(PUSHED_BATCH_PAGES_MAX, Math.max(PUSHED_BATCH_PAGES_MIN, pages));

@@ -5,13 +5,14 @@ import { beforeEach, describe, expect, test } from "vitest";
 
 import { compileKernels, KERNELS_WASM } from "../../scripts/build-kernels.mjs";
 import * as twins from "../../test/page/twins.ts";
-import { loadKernels } from "./kernels.ts";
+import { kernelsModule, loadKernels } from "./kernels.ts";
 import { FEATURES, PAGE_BYTES, SUMS_BYTES } from "./types.ts";
 
 /** Two of WebAssembly's own pages, exactly. */
 const PAGES = 32;
 const MEMORY_BYTES = PAGES * PAGE_BYTES;
-const kernels = loadKernels(readFileSync(KERNELS_WASM), { pages: PAGES });
+const module = kernelsModule(readFileSync(KERNELS_WASM));
+const kernels = loadKernels(module, { pages: PAGES });
 const memory = kernels.bytes;
 
 // The last page of the memory is among them: a kernel that reads past a page would trap there.
@@ -91,12 +92,12 @@ test("the committed module is what its source compiles to", async () => {
 });
 
 test("the module keeps nothing in the memory: all of it is the caller's", () => {
-  loadKernels(readFileSync(KERNELS_WASM), { memory: kernels.memory });
+  loadKernels(module, { memory: kernels.memory });
   expect(untouchedBut()).toBe(true);
 });
 
 test.each([0, -1, Number.NaN, 2 ** 20 + 1])("a memory of %d pages is refused", (pages) => {
-  expect(() => loadKernels(readFileSync(KERNELS_WASM), { pages })).toThrow(RangeError);
+  expect(() => loadKernels(module, { pages })).toThrow(RangeError);
 });
 
 test("pages are compared to the last byte", () => {

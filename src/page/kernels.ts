@@ -29,26 +29,60 @@ interface Exports {
   readonly digest: (sums: number, count: number, out: number) => void;
 }
 
+/** Compiled once for all memories: code that V8 has optimized belongs to the module. */
+export const kernelsModule = (wasm: Uint8Array<ArrayBuffer>): WebAssembly.Module =>
+  new WebAssembly.Module(wasm);
+
 /** @throws RangeError when the memory asked for is larger than positions reach. */
-export function loadKernels(wasm: Uint8Array<ArrayBuffer>, options: KernelMemory): Kernels {
+export function loadKernels(module: WebAssembly.Module, options: KernelMemory): Kernels {
   const memory = "memory" in options ? options.memory : newMemory(options.pages);
-  const module = new WebAssembly.Module(wasm);
   const imports: KernelImports = { env: { memory } };
   const instance = new WebAssembly.Instance(module, imports);
-  const kernels = instance.exports as unknown as Exports;
-  return {
-    memory,
-    bytes: new Uint8Array(memory.buffer),
-    isZero: (page) => kernels.isZero(page) === 1,
-    equal: (one, other) => kernels.equal(one, other) === 1,
-    copy: kernels.copy,
-    sums: kernels.sums,
-    deltaEncode: kernels.deltaEncode,
-    deltaDecode: (base, delta, length, out) => kernels.deltaDecode(base, delta, length, out) === 1,
-    features: kernels.features,
-    wordClass: kernels.wordClass,
-    digest: kernels.digest,
-  };
+  return new Loaded(memory, instance.exports as unknown as Exports);
+}
+
+/**
+ * A class, and its functions one by one: an instance's exports are an object of a shape of its own, and what V8 had compiled for
+ * one of them would be thrown away at the next.
+ */
+class Loaded implements Kernels {
+  readonly memory: WebAssembly.Memory;
+  readonly bytes: Uint8Array;
+  readonly copy: Kernels["copy"];
+  readonly sums: Kernels["sums"];
+  readonly deltaEncode: Kernels["deltaEncode"];
+  readonly features: Kernels["features"];
+  readonly wordClass: Kernels["wordClass"];
+  readonly digest: Kernels["digest"];
+  readonly #isZero: Exports["isZero"];
+  readonly #equal: Exports["equal"];
+  readonly #deltaDecode: Exports["deltaDecode"];
+
+  constructor(memory: WebAssembly.Memory, exports: Exports) {
+    this.memory = memory;
+    this.bytes = new Uint8Array(memory.buffer);
+    this.copy = exports.copy;
+    this.sums = exports.sums;
+    this.deltaEncode = exports.deltaEncode;
+    this.features = exports.features;
+    this.wordClass = exports.wordClass;
+    this.digest = exports.digest;
+    this.#isZero = exports.isZero;
+    this.#equal = exports.equal;
+    this.#deltaDecode = exports.deltaDecode;
+  }
+
+  isZero(page: number): boolean {
+    return this.#isZero(page) === 1;
+  }
+
+  equal(one: number, other: number): boolean {
+    return this.#equal(one, other) === 1;
+  }
+
+  deltaDecode(base: number, delta: number, length: number, out: number): boolean {
+    return this.#deltaDecode(base, delta, length, out) === 1;
+  }
 }
 
 function newMemory(pages: number): WebAssembly.Memory {

@@ -1,11 +1,15 @@
 /** The kernels' module from its file: the pure room beside it reads none. */
 import { readFileSync } from "node:fs";
 
-import { loadKernels } from "../page/kernels.ts";
+import { kernelsModule, loadKernels } from "../page/kernels.ts";
 import type { Kernels } from "../page/types.ts";
 
 const WASM = new URL("../page/kernels.wasm", import.meta.url);
 
+let module: WebAssembly.Module | undefined;
+
 /** Kernels over a memory of at least so many pages of 4 KiB, all zero. */
-export const openKernels = ({ pages }: { readonly pages: number }): Kernels =>
-  loadKernels(readFileSync(WASM), { pages });
+export function openKernels({ pages }: { readonly pages: number }): Kernels {
+  module ??= kernelsModule(readFileSync(WASM));
+  return loadKernels(module, { pages });
+}

@@ -8,8 +8,6 @@ import { rehearse } from "./rehearsal.ts";
 
 /** A path of the file system, and no more. */
 const LINE_BYTES_MAX = 4096;
-/** Of 159 functions that V8 would compile in the next megabytes 79 are left after three, which take 0.7 s of a core. */
-const REHEARSALS = 3;
 
 /**
  * `holds`: a page store that the migration will most likely begin with. @returns the configuration's file; undefined when
@@ -22,8 +20,7 @@ export async function awaitOrders([dir = "", tlsDir = "", name = "", holds]: rea
   const line = firstLine().finally(() => stop.abort());
   const { signal } = stop;
   try {
-    for (let time = 0; time < REHEARSALS && !signal.aborted; time += 1)
-      await rehearse({ dir: join(dir, "rehearsal"), tlsDir, name, signal });
+    await rehearse({ dir: join(dir, "rehearsal"), tlsDir, name, signal });
   } catch (error) {
     if (!signal.aborted) process.stderr.write(`the rehearsal failed: ${toCodedError(error).message}\n`);
   }

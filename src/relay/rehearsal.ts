@@ -27,25 +27,41 @@ export interface Rehearsal {
   readonly signal: AbortSignal;
 }
 
-const PAGES = 768;
+const PAGES = 1024;
 /** Copied; then all pages are fetched once. */
-const ROUNDS = 5;
+const ROUNDS = 8;
+/** What one keeps the next begins with, as a guest begins with its boot files. */
+const TIMES = 4;
 const SECTION_PAGES = 16;
-const STORE_BYTES = 4 * 2 ** 20;
+/** Too small for all contents, so that some have to go. */
+const STORE_BYTES = 2 * 2 ** 20;
 const RAM_ID = 2;
-/** Of three pages one is zero. */
-const COPIED_BYTES = ROUNDS * PAGES * (2 / 3) * PAGE_BYTES;
-const BLOCK = { name: "pc.ram", usedBytes: PAGES * PAGE_BYTES };
+/** Pages lie as far apart as a guest's, and every fourth section is of the smaller block. */
+const APART_BYTES = 43 * PAGE_BYTES;
+const [LARGE, SMALL] = [
+  { name: "pc.ram", usedBytes: PAGES * APART_BYTES },
+  { name: "vga.vram", usedBytes: PAGES * PAGE_BYTES },
+] as const;
+const BLOCKS = [LARGE, SMALL] as const;
 /** The rest of a page says little, as a guest's does. */
 const NOISE_BYTES = PAGE_BYTES / 2;
 
 /** @throws when it does not go well, which says nothing about what comes; leaves nothing either way. */
-export async function rehearse({ dir, tlsDir, name, signal }: Rehearsal): Promise<void> {
+export async function rehearse(rehearsal: Rehearsal): Promise<void> {
+  const { dir, signal } = rehearsal;
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  try {
+    for (let time = 0; time < TIMES && !signal.aborted; time += 1) await migrateOnce(rehearsal);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function migrateOnce({ dir, tlsDir, name, signal }: Rehearsal): Promise<void> {
   const closers: (() => void)[] = [];
   const stop = (): void => {
     for (const close of closers.splice(0)) close();
   };
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
   signal.addEventListener("abort", stop, { once: true });
   try {
     const [qemuIn, qemuOut] = [join(dir, "in.sock"), join(dir, "out.sock")];
@@ -60,7 +76,11 @@ export async function rehearse({ dir, tlsDir, name, signal }: Rehearsal): Promis
       storeBytes: STORE_BYTES,
     } as const;
     const side = async (more: object, at: string): Promise<RunningRelay> => {
-      const files = { statusSocket: join(dir, `${at}.sock`), resultFile: join(dir, `${at}.json`) };
+      const files = {
+        statusSocket: join(dir, `${at}.sock`),
+        resultFile: join(dir, `${at}.json`),
+        storeFile: join(dir, `${at}.kept`),
+      };
       const relay = await runRelay(checkConfig({ ...common, ...files, ...more }));
       closers.push(() => relay.abort(over()));
       return relay;
@@ -78,10 +98,10 @@ export async function rehearse({ dir, tlsDir, name, signal }: Rehearsal): Promis
     for (const bytes of guest()) if (!(await writeAll(qemu, bytes))) break;
     qemu.end();
     await Promise.all([source.ended, target.ended]);
+    for (const side of [source, target]) if (side.mayKeep) side.keep();
   } finally {
     signal.removeEventListener("abort", stop);
     stop();
-    rmSync(dir, { recursive: true, force: true });
   }
 }
 
@@ -99,8 +119,8 @@ async function loadingQemu(path: string): Promise<() => void> {
         socket.write(
           encodeReturn({
             kind: "request-pages",
-            block: BLOCK.name,
-            start: page * PAGE_BYTES,
+            block: BLOCKS[blockOf(page)].name,
+            start: offsetOf(page),
             length: PAGE_BYTES,
           }),
         );
@@ -122,16 +142,19 @@ async function loadingQemu(path: string): Promise<() => void> {
   };
 }
 
+/** Here and there one, and the last quarter: a batch of nothing else. */
+const isZero = (page: number): boolean => page % 5 === 4 || page >= (PAGES * 3) / 4;
+const FILLED_PAGES = Array.from({ length: PAGES }, (_, page) => page).filter((page) => !isZero(page)).length;
+const COPIED_BYTES = ROUNDS * FILLED_PAGES * PAGE_BYTES;
+const blockOf = (page: number): 0 | 1 => (Math.floor(page / SECTION_PAGES) % 4 === 3 ? 1 : 0);
+const offsetOf = (page: number): number => page * (blockOf(page) === 0 ? APART_BYTES : PAGE_BYTES);
+
 /** From here on the pages are fetched: all of them, since none of the copies is to be used. */
 const SWITCH: readonly StreamRecord[] = [
-  {
-    kind: "command",
-    command: {
-      kind: "postcopy-discard",
-      block: BLOCK.name,
-      ranges: [{ start: 0, length: BLOCK.usedBytes }],
-    },
-  },
+  ...BLOCKS.map(({ name, usedBytes }): StreamRecord => {
+    const ranges = [{ start: 0, length: usedBytes }];
+    return { kind: "command", command: { kind: "postcopy-discard", block: name, ranges } };
+  }),
   { kind: "command", command: { kind: "packaged", size: 3 } },
   { kind: "package", bytes: Uint8Array.of(1, 2, 3) },
 ];
@@ -142,13 +165,13 @@ function* guest(): Generator<Uint8Array> {
     { kind: "header" },
     { kind: "configuration", machine: "rehearsal" },
     { kind: "section-begin", section: { type: "start", id: RAM_ID, idstr: "ram", instance: 0, version: 4 } },
-    { kind: "ram-size", totalBytes: BLOCK.usedBytes },
-    { kind: "ram-block", block: BLOCK },
+    { kind: "ram-size", totalBytes: LARGE.usedBytes + SMALL.usedBytes },
+    ...BLOCKS.map((block): StreamRecord => ({ kind: "ram-block", block })),
     { kind: "mark", mark: "eos" },
     { kind: "section-end", id: RAM_ID },
   ]);
   const writer = new StreamWriter(new Uint8Array(SECTION_PAGES * (PAGE_BYTES + 32) + 64), PAGE_BYTES);
-  writer.addBlock(BLOCK);
+  for (const block of BLOCKS) writer.addBlock(block);
   const bytes = new Uint8Array(PAGE_BYTES);
   for (let round = 0; round <= ROUNDS; round += 1) {
     if (round === ROUNDS) yield encodeRecords(SWITCH);
@@ -156,8 +179,8 @@ function* guest(): Generator<Uint8Array> {
       writer.clear();
       writer.begin("part", RAM_ID);
       for (let page = first; page < first + SECTION_PAGES; page += 1) {
-        if (page % 3 === 2) writer.zero(0, page * PAGE_BYTES);
-        else writer.page(0, page * PAGE_BYTES, fill(bytes, page, round), 0);
+        if (isZero(page)) writer.zero(blockOf(page), offsetOf(page));
+        else writer.page(blockOf(page), offsetOf(page), fill(bytes, page, round), 0);
       }
       writer.end();
       yield writer.written;
@@ -171,10 +194,10 @@ function* guest(): Generator<Uint8Array> {
   ]);
 }
 
-/** A quarter each: new in every round, changed a little, as it was, and what another page is. */
+/** A quarter each: new in every round, changed a little, as it was, and what now one of those, now another is. */
 function fill(bytes: Uint8Array, page: number, round: number): Uint8Array {
   const kind = page % 4;
-  const content = kind === 3 ? (page ^ 2) + PAGES * (round % 2) : kind === 0 ? page + PAGES * round : page;
+  const content = kind === 3 ? (page - 1 + 4 * (round % 2)) % PAGES : kind === 0 ? page + PAGES * round : page;
   let word = content + 1;
   for (let at = 0; at < PAGE_BYTES; at += 4) {
     if (at < NOISE_BYTES) word = (Math.imul(word, 1_664_525) + 1_013_904_223) >>> 0;

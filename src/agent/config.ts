@@ -88,7 +88,7 @@ export const agentConfig = z.strictObject({
    */
   standbyRelay: z.boolean().default(true),
   /**
-   * Links to peers are measured while nothing migrates, up to 10 MiB per peer in five minutes, so that no migration waits for it.
+   * Links to peers are measured while nothing migrates, up to 13 MiB per peer in five minutes, so that no migration waits for it.
    * `false`: when a migration has to know.
    */
   measureLinks: z.boolean().default(true),

@@ -11,7 +11,7 @@ import type { Peer } from "./peers.ts";
 const KNOWN_MS = 600_000;
 /** And measured again before that, where there is time for it. */
 const DUE_MS = 300_000;
-/** One peer each time: at most 10 MiB in so many ms, and of each peer in DUE_MS. */
+/** One peer each time: at most 13 MiB in so many ms, and of each peer in DUE_MS. */
 const ROUND_MS = 5_000;
 /** A host that is busy now may soon not be. */
 const PUT_OFF_MS = 1_000;

@@ -39,8 +39,9 @@ export async function measureLink(peer: Peer, again: number): Promise<LinkBurst>
   };
   for (const bytes of BURSTS_BYTES)
     if ((await measure(bytes)) >= (bytes < LONG_BYTES ? SHORT_ENOUGH_MS : ENOUGH_MS)) break;
-  const last = bursts.at(-1)?.bytes ?? 0;
-  for (let times = 0; times < again; times += 1) await measure(last);
+  // Both that rateOf takes the difference of.
+  const decisive = bursts.slice(-2).map(({ bytes }) => bytes);
+  for (let times = 0; times < again; times += 1) for (const bytes of decisive) await measure(bytes);
   return { bytesPerSecond: rateOf(bursts, roundTripMs), ...sumOf(bursts), roundTripMs };
 }
 
@@ -62,16 +63,20 @@ const sumOf = (bursts: readonly Burst[]): Burst =>
   bursts.reduce((sum, { bytes, ms }) => ({ bytes: sum.bytes + bytes, ms: sum.ms + ms }), { bytes: 0, ms: 0 });
 
 /**
- * The best of those that had the last one's size: an agent may wait for a processor, and no link is faster than it is. A
- * round trip that happened to be slow would make any burst look instant, so it explains at most half of the time.
+ * By how much longer the last size took than the one before it: what a shaper lets through at once (1 Gbit/s with a bucket of
+ * 500 kB looked like 1.3) and the round trip are in both. Of each size the fastest, because an agent may wait for a
+ * processor, and no link is faster than it is. A smaller burst that happened to be slow would make any link look fast, so the
+ * larger one alone, less the round trip, is the most it can be; of that one, too, a slow round trip explains at most half.
  */
 export function rateOf(bursts: readonly Burst[], roundTripMs: number): number {
-  const size = bursts.at(-1)?.bytes;
-  const rates = bursts
-    .filter(({ bytes }) => bytes === size)
-    .map(({ bytes, ms }) => {
-      const carriedMs = Math.max(ms - roundTripMs, ms / 2);
-      return carriedMs > 0 ? (bytes / carriedMs) * 1000 : 0;
-    });
-  return Math.max(0, ...rates);
+  const fastest = new Map<number, number>();
+  for (const { bytes, ms } of bursts) fastest.set(bytes, Math.min(ms, fastest.get(bytes) ?? ms));
+  const [large, small] = [...fastest.keys()].toReversed();
+  const largeMs = fastest.get(large ?? 0) ?? 0;
+  if (large === undefined || largeMs <= 0) return 0;
+  const rate = (bytes: number, ms: number): number => (bytes / ms) * 1000;
+  const most = rate(large, Math.max(largeMs - roundTripMs, largeMs / 2));
+  const longerMs = largeMs - (fastest.get(small ?? 0) ?? largeMs);
+  if (small === undefined || small >= large || longerMs <= 0) return most;
+  return Math.max(rate(large, largeMs) / 2, Math.min(most, rate(large - small, longerMs)));
 }

@@ -163,6 +163,14 @@ it("whose rehearsal goes wrong waits all the same", async () => {
   expect(standby.waits).toBe(true);
 });
 
+it("rehearses what a migration meets: pages of every class, and a store that was kept", async () => {
+  const { signal } = new AbortController();
+  const said = await rehearse({ dir: join(arena.dir, "rehearsal"), tlsDir, name: "a", signal });
+  for (const [kind, { pages }] of Object.entries(said?.pages ?? {})) expect(pages, kind).toBeGreaterThan(0);
+  expect(said).toMatchObject({ phase: "done", mode: { kind: "encoding" } });
+  expect(said?.keptPages).toBeGreaterThan(0);
+});
+
 it("rehearses with nobody but itself, and leaves nothing", async () => {
   const dir = join(arena.dir, "rehearsal");
   const { signal } = new AbortController();

@@ -78,7 +78,11 @@ const ARMS: Readonly<Record<string, Arm>> = {
   },
   direct: ours("direct", "QEMU to QEMU, with the settings the agent chooses"),
   relay: ours("relay", "through the pair of relays"),
-  "relay-post-copy": ours("relay", "through the pair of relays, the guest runs at the target at once", "post-copy"),
+  "relay-post-copy": ours(
+    "relay",
+    "through the pair of relays, the guest runs at the target at once",
+    "post-copy",
+  ),
   auto: ours("auto", "the technique and the way the agent chooses by what it measured", "auto"),
   "relay-return": {
     ...ours("relay", "the guest comes back: through the relays, with what the move there left in the stores"),

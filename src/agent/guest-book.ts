@@ -9,6 +9,7 @@ import type { GuestRam } from "../qemu/guest-memory.ts";
 import { nowMs } from "./clock.ts";
 import { type PageSample, samplePages } from "./content-sample.ts";
 import { type Looks, MemoryLooks } from "./memory-change.ts";
+import { Rounds } from "./rounds.ts";
 import type { VmRecord } from "./store.ts";
 
 /** What was seen is believed for so long: guests change what they do. */
@@ -55,8 +56,7 @@ export interface GuestBookParts {
 export class GuestBook {
   readonly #parts: GuestBookParts;
   readonly #entries = new Map<string, Entry>();
-  #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+  readonly #rounds = new Rounds(() => this.round().then(() => ROUND_MS));
 
   constructor(parts: GuestBookParts) {
     this.#parts = parts;
@@ -64,14 +64,11 @@ export class GuestBook {
 
   /** From now on guests are looked at when there is time. */
   open(): void {
-    if (this.#closed) return;
-    this.#timer = setTimeout(() => void this.round().then(() => this.open()), ROUND_MS);
-    this.#timer.unref();
+    this.#rounds.open(ROUND_MS);
   }
 
   close(): void {
-    this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#rounds.close();
   }
 
   /** What it holds, if that is known. */

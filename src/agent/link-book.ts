@@ -6,6 +6,7 @@ import type { Cpus, LinkBurst } from "../migration/wire-choice.ts";
 import { nowMs } from "./clock.ts";
 import { askState, measureLink } from "./link-measure.ts";
 import type { Peer } from "./peers.ts";
+import { Rounds } from "./rounds.ts";
 
 /** What was measured is believed for so long: who else uses a link changes, but seldom what it is. */
 const KNOWN_MS = 600_000;
@@ -40,8 +41,7 @@ export class LinkBook {
   readonly #entries = new Map<string, Entry>();
   /** By peer: when it was last tried, successful or not. */
   readonly #triedMs = new Map<string, number>();
-  #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+  readonly #rounds = new Rounds(async () => ((await this.round()) ? ROUND_MS : PUT_OFF_MS));
 
   constructor(parts: LinkBookParts) {
     this.#parts = parts;
@@ -49,19 +49,11 @@ export class LinkBook {
 
   /** From now on links are measured when there is time. */
   open(): void {
-    const later = (ms: number): void => {
-      if (this.#closed) return;
-      this.#timer = setTimeout(() => {
-        void this.round().then((isOver) => later(isOver ? ROUND_MS : PUT_OFF_MS));
-      }, ms);
-      this.#timer.unref();
-    };
-    later(PUT_OFF_MS);
+    this.#rounds.open(PUT_OFF_MS);
   }
 
   close(): void {
-    this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#rounds.close();
   }
 
   /** What is known of it without a question: may be old, or nothing. */

@@ -144,17 +144,23 @@ export class Peer {
           ...(call.traceparent === undefined ? {} : { traceparent: call.traceparent }),
         },
       });
-      const fail = (error: CodedError): void => {
+      const done = (): void => {
+        clearTimeout(unreached);
         clearTimeout(timer);
+      };
+      const fail = (error: CodedError): void => {
+        done();
         call.signal?.removeEventListener("abort", aborted);
         reject(error);
         sent.destroy();
       };
       const delivered = (): "no" | "maybe" => (connected ? "maybe" : "no");
-      const timer = setTimeout(() => {
-        const waited = `${timeoutMs / 1000} s`;
+      const stalled = (ms: number): void => {
+        const waited = `${ms / 1000} s`;
         fail(new CodedError("PEER_STALLED", { host: this.name, waited, delivered: delivered() }));
-      }, timeoutMs);
+      };
+      let unreached: NodeJS.Timeout | undefined;
+      const timer = setTimeout(() => stalled(timeoutMs), timeoutMs);
       const aborted = (): void =>
         fail(
           new CodedError("PEER_UNREACHABLE", {
@@ -166,8 +172,13 @@ export class Peer {
       call.signal?.addEventListener("abort", aborted, { once: true });
       sent.on("socket", (socket) => {
         // A socket from the pool is connected already; a new one counts from the end of the TLS handshake.
-        if (socket.connecting) socket.once("secureConnect", () => (connected = true));
-        else connected = true;
+        if (!socket.connecting) return void (connected = true);
+        // However long an answer may take: whoever is there is reached sooner.
+        unreached = setTimeout(() => stalled(TIMEOUT_MS), TIMEOUT_MS);
+        socket.once("secureConnect", () => {
+          connected = true;
+          clearTimeout(unreached);
+        });
       });
       sent.on("error", (error: NodeJS.ErrnoException) => {
         const never = !connected || NEVER_CONNECTED.has(error.code ?? "");
@@ -204,7 +215,7 @@ export class Peer {
           ),
         );
         response.on("end", () => {
-          clearTimeout(timer);
+          done();
           call.signal?.removeEventListener("abort", aborted);
           resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") });
         });

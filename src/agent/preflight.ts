@@ -8,6 +8,9 @@ import { missingHere } from "../qemu/missing.ts";
 import type { QemuProcess } from "../qemu/types.ts";
 import type { Peer } from "./peers.ts";
 
+/** A copy that was given up holds its name there until its QEMU may end: seconds, where the source was long in letting go of it. */
+const CHECK_TIMEOUT_MS = 30_000;
+
 export interface VmNow {
   readonly machine: MachineSpec;
   readonly accelerator: "kvm" | "tcg";
@@ -23,7 +26,7 @@ export async function preflight(
 ): Promise<{ source: HostFacts; target: HostFacts; targetState: HostState; found: Finding[] }> {
   const [source, answer] = await Promise.all([
     sourceFacts,
-    peer.call(peerRoutes.peerCheck, { body: { machine } }),
+    peer.call(peerRoutes.peerCheck, { body: { machine }, timeoutMs: CHECK_TIMEOUT_MS }),
   ]);
   const { facts: target, state: targetState, vmNames: targetVmNames, missing: missingAtTarget } = answer;
   const found = [

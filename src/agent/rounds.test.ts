@@ -34,7 +34,10 @@ it.each(["before the first", "while one lasts", "between two"])(
     });
     rounds.open(1_000);
     if (when !== "before the first") await vi.advanceTimersByTimeAsync(1_000);
-    if (when === "between two") end(1_000);
+    if (when === "between two") {
+      end(1_000);
+      await vi.advanceTimersByTimeAsync(0);
+    }
     rounds.close();
     end(0);
     await vi.advanceTimersByTimeAsync(10_000);

@@ -50,12 +50,12 @@ const control = (initial: LevelName = "zstd1", whenFull = initial): LevelControl
 
 describe("the level", () => {
   it("is a cheap one until the link is full, and then at once what such a link deserves", () => {
-    const it = control("zstd1", "zstd3");
+    const level = control("zstd1", "zstd3");
     const slowGuest = { linkBytesPerSecond: GBIT / 10, guestBytesPerSecond: GBIT / 100 };
-    expect(run(it, slowGuest, 5)).toEqual(["zstd1"]);
-    expect(run(it, { linkBytesPerSecond: GBIT / 10 }, 0.25, 5_000)).toEqual(["zstd1", "zstd3"]);
+    expect(run(level, slowGuest, 5)).toEqual(["zstd1"]);
+    expect(run(level, { linkBytesPerSecond: GBIT / 10 }, 0.25, 5_000)).toEqual(["zstd1", "zstd3"]);
     // Once: what is measured decides from here on.
-    expect(run(it, slowGuest, 5, 5_250)).toEqual(["zstd3"]);
+    expect(run(level, slowGuest, 5, 5_250)).toEqual(["zstd3"]);
   });
 
   it("stays high on a slow link, whatever it began with", () => {

@@ -39,12 +39,6 @@ export interface LinkMeasure {
   readonly capBytesPerSecond: number | null;
 }
 
-export interface FirstLevels {
-  readonly initial: LevelName;
-  /** From when the link is first full. */
-  readonly whenFull: LevelName;
-}
-
 interface Known extends LevelMeasure {
   readonly atMs: number;
 }
@@ -55,16 +49,13 @@ export class LevelControl {
   #samples: Sample[] = [];
   #full: { readonly bytesPerSecond: number; readonly atMs: number } | undefined;
   #current: LevelName;
-  /** Undefined: it has been full, or measurements have decided since. */
-  #whenFull: LevelName | undefined;
   #settling = 0;
   #codecMs = 0;
   #atMs: number;
 
   /** `threads`: how many pieces can be coded at the same time. */
-  constructor({ initial, whenFull }: FirstLevels, threads: number, nowMs: number) {
+  constructor(initial: LevelName, threads: number, nowMs: number) {
     this.#current = initial;
-    this.#whenFull = whenFull;
     this.#threads = threads;
     this.#atMs = nowMs;
   }
@@ -97,7 +88,6 @@ export class LevelControl {
     const codecCores = this.#codecMs / passedMs;
     this.#atMs = nowMs;
     this.#codecMs = 0;
-    if (link.isLinkBusy && this.#whenFull !== undefined) return this.#change(this.#whenFull);
     const codecIsBusy = codecCores > CODEC_BUSY_MIN * this.#threads;
     if (!link.wasFull && !codecIsBusy) return this.#current;
     for (const [name, { atMs }] of this.#known) {
@@ -111,15 +101,12 @@ export class LevelControl {
     });
     this.#samples = this.#samples.slice(-SAMPLES_NEEDED);
     const chosen = chooseLevelName({ current: this.#current, samples: this.#samples });
-    return chosen === this.#current ? chosen : this.#change(chosen);
-  }
-
-  #change(level: LevelName): LevelName {
-    this.#current = level;
-    this.#whenFull = undefined;
-    this.#samples = [];
-    this.#settling = SETTLING_FRAMES;
-    return level;
+    if (chosen !== this.#current) {
+      this.#current = chosen;
+      this.#samples = [];
+      this.#settling = SETTLING_FRAMES;
+    }
+    return this.#current;
   }
 
   #capacity({ bytesPerSecond, isLinkBusy }: LinkMeasure, nowMs: number): number {

@@ -3,8 +3,7 @@ import type { CodedError } from "../std/errors.ts";
 import type { TokenBucket } from "./bucket.ts";
 import type { RelayConfig, RelayTarget } from "./config.ts";
 import type { KeptStore } from "./kept-store.ts";
-import { firstLevelFor, LEVEL, LEVEL_BEFORE_FULL } from "../wire/choose.ts";
-import type { FirstLevels } from "./level-control.ts";
+import { firstLevelFor, LEVEL, type LevelName } from "../wire/choose.ts";
 import type { RelayStatus } from "./status.ts";
 
 /** The part of the status that only the side itself knows. */
@@ -48,17 +47,12 @@ export interface SideOptions<Config extends RelayConfig> {
   readonly signal: AbortSignal;
 }
 
-/** What an automatic choice begins with, and what it takes when the link is first full: it takes a second to know better. */
-export function firstLevelsOf({ bandwidthBytesPerSecond, linkBytesPerSecond }: RelayConfig): FirstLevels {
-  const whenFull = firstLevelFor(
-    Math.min(bandwidthBytesPerSecond ?? Infinity, linkBytesPerSecond ?? Infinity),
-  );
-  // A cap is full at once.
-  return { initial: bandwidthBytesPerSecond === null ? LEVEL_BEFORE_FULL : whenFull, whenFull };
-}
+/** What an automatic choice begins with: it takes a second to know better. */
+export const firstLevelOf = ({ bandwidthBytesPerSecond, linkBytesPerSecond }: RelayConfig): LevelName =>
+  firstLevelFor(Math.min(bandwidthBytesPerSecond ?? Infinity, linkBytesPerSecond ?? Infinity));
 
 /** The zstd level at first; undefined: none, ever. */
 export function levelOf(config: RelayConfig): number | undefined {
   if (config.codec === "off") return undefined;
-  return config.codec === "auto" ? LEVEL[firstLevelsOf(config).initial].level : config.codec.level;
+  return config.codec === "auto" ? LEVEL[firstLevelOf(config)].level : config.codec.level;
 }

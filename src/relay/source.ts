@@ -24,7 +24,7 @@ import { LevelControl } from "./level-control.ts";
 import { BATCH_WAIT_MS, CALLED_TIMEOUT_MS, LEVEL_MS, PROMPT_MS } from "./limits.ts";
 import { dial } from "./link.ts";
 import { acceptQemu, writeAll } from "./qemu-socket.ts";
-import { firstLevelsOf, levelOf, type Side, type SideOptions, type SideStatus } from "./side.ts";
+import { firstLevelOf, levelOf, type Side, type SideOptions, type SideStatus } from "./side.ts";
 import { Slots } from "./slots.ts";
 import { PageCounts } from "./status.ts";
 import { Wire } from "./wire.ts";
@@ -88,7 +88,7 @@ export class SourceSide implements Side {
     this.#prepare();
     const control =
       config.codec === "auto"
-        ? new LevelControl(firstLevelsOf(config), config.connections, performance.now())
+        ? new LevelControl(firstLevelOf(config), config.connections, performance.now())
         : undefined;
     this.#wire = new Wire(
       { greeted, slots: this.#slots, peerName: config.peerName, level: this.#level, bucket },

@@ -73,17 +73,11 @@ const FIRST_LEVELS: readonly (readonly [bytesPerSecond: number, name: LevelName]
 ];
 
 /**
- * What to begin with on a full link of this rate, before anything is measured on it. It matters: from one level to the next
+ * What to begin with on a link of this rate, before anything is measured on it. It matters: from one level to the next
  * strongest is a few per cent, which no measurement under way would be sure enough of to change for.
  */
 export const firstLevelFor = (linkBytesPerSecond: number): LevelName =>
   FIRST_LEVELS.find(([limit]) => linkBytesPerSecond < limit)?.[1] ?? "zstd1";
-
-/**
- * And as long as the link is not full, since then everything waits for processors: an idle server's relay took 0.6 s of a core
- * at 100 Mbit/s with it, 0.7 to 0.86 with level 3, for a fortieth fewer bytes.
- */
-export const LEVEL_BEFORE_FULL: LevelName = "zstd1";
 
 export const SAMPLES_NEEDED = 3;
 /** A change must be worth more than a measurement's noise. */

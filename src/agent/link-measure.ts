@@ -71,12 +71,11 @@ const sumOf = (bursts: readonly Burst[]): Burst =>
 export function rateOf(bursts: readonly Burst[], roundTripMs: number): number {
   const fastest = new Map<number, number>();
   for (const { bytes, ms } of bursts) fastest.set(bytes, Math.min(ms, fastest.get(bytes) ?? ms));
-  const [large, small] = [...fastest.keys()].toReversed();
-  const largeMs = fastest.get(large ?? 0) ?? 0;
-  if (large === undefined || largeMs <= 0) return 0;
+  const [large, small] = Array.from(fastest, ([bytes, ms]): Burst => ({ bytes, ms })).toReversed();
+  if (large === undefined || large.ms <= 0) return 0;
   const rate = (bytes: number, ms: number): number => (bytes / ms) * 1000;
-  const most = rate(large, Math.max(largeMs - roundTripMs, largeMs / 2));
-  const longerMs = largeMs - (fastest.get(small ?? 0) ?? largeMs);
-  if (small === undefined || small >= large || longerMs <= 0) return most;
-  return Math.max(rate(large, largeMs) / 2, Math.min(most, rate(large - small, longerMs)));
+  const most = rate(large.bytes, Math.max(large.ms - roundTripMs, large.ms / 2));
+  if (small === undefined || small.bytes >= large.bytes || small.ms >= large.ms) return most;
+  const step = rate(large.bytes - small.bytes, large.ms - small.ms);
+  return Math.max(rate(large.bytes, large.ms) / 2, Math.min(most, step));
 }

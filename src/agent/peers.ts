@@ -147,10 +147,10 @@ export class Peer {
       const done = (): void => {
         clearTimeout(unreached);
         clearTimeout(timer);
+        call.signal?.removeEventListener("abort", aborted);
       };
       const fail = (error: CodedError): void => {
         done();
-        call.signal?.removeEventListener("abort", aborted);
         reject(error);
         sent.destroy();
       };
@@ -216,7 +216,6 @@ export class Peer {
         );
         response.on("end", () => {
           done();
-          call.signal?.removeEventListener("abort", aborted);
           resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") });
         });
       });

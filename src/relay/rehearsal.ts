@@ -208,8 +208,9 @@ function* guest(): Generator<Uint8Array> {
 /** A quarter each: new in every round, changed a little, as it was, and what now one of those, now another is. */
 function fill(bytes: Uint8Array, page: number, round: number): Uint8Array {
   const kind = page % 4;
-  const content =
-    kind === 3 ? (page - 1 + 4 * (round % 2)) % PAGES : kind === 0 ? page + PAGES * round : page;
+  let content = page;
+  if (kind === 0) content = page + PAGES * round;
+  if (kind === 3) content = (page - 1 + 4 * (round % 2)) % PAGES;
   let word = content + 1;
   for (let at = 0; at < PAGE_BYTES; at += 4) {
     if (at < NOISE_BYTES) word = (Math.imul(word, 1_664_525) + 1_013_904_223) >>> 0;
